@@ -1,0 +1,49 @@
+# Every target needs git, make and Python 3.11 or newer; the rest is installed into .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format generate bench lock clean
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(STAMP): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trueup needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)   ## watch a project declared in YAML appear on four platforms
+	@$(BIN)/trueup demo
+
+test: $(STAMP)   ## run every test
+	$(BIN)/pytest -n $(WORKERS) tests
+
+check: $(STAMP)  ## format, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.generated --check
+
+format: $(STAMP) ## rewrite in the project's style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(STAMP) ## write JSON Schemas and the generated parts of the docs
+	$(BIN)/python -m tests.generated --write
+
+bench: $(STAMP)  ## measure, as ratios and counts
+	$(BIN)/python -m bench
+
+lock: $(STAMP)   ## resolve pyproject.toml into requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --extra web --group dev --group bench -o requirements.txt pyproject.toml
+
+clean:           ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache
