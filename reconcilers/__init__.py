@@ -1,0 +1,1 @@
+"""One file per platform, each behind the contract of `reconcilers._contract`."""

@@ -1,0 +1,1 @@
+"""The only composer: loads specs, reads state, plans, applies, and talks to the user."""

@@ -1,0 +1,1 @@
+"""The state: what was last agreed on, in Delta tables; one file per backend."""

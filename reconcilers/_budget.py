@@ -1,0 +1,164 @@
+"""Rate budgets: never ask a platform faster than it allows, and learn from what it answers.
+
+A budget is a sliding window over the documented limit, corrected by the platform's own headers.
+A sliding window is safe whatever the platform uses (fixed windows, sliding ones, leaky buckets),
+at the price of a pause after each full burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol, cast
+
+from reconcilers._contract import Limits
+
+
+class Clock(Protocol):
+    """The time, so that tests can run an hour in a second."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        await asyncio.sleep(seconds)
+
+
+class Window:
+    """At most `limit` units in any `seconds` long stretch of time."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self._spent: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def wait(self, now: float, units: int = 1) -> float:
+        """Return how many seconds to wait until `units` more fit; 0 when they fit now."""
+        self._forget(now)
+        if self._total + units <= self.limit or not self._spent:
+            return 0.0
+        excess = self._total + units - self.limit
+        for stamp, spent in self._spent:
+            excess -= spent
+            if excess <= 0:
+                return max(0.0, stamp + self.seconds - now)
+        return self._spent[-1][0] + self.seconds - now
+
+    def spend(self, now: float, units: int = 1) -> None:
+        """Count `units` as spent at `now`."""
+        self._spent.append((now, units))
+        self._total += units
+
+    def dump(self, now: float) -> list[tuple[int, int]]:
+        """Return what is still in the window, second by second, for the next run."""
+        self._forget(now)
+        seconds: dict[int, int] = {}
+        for stamp, spent in self._spent:
+            key = int(stamp) + 1
+            seconds[key] = seconds.get(key, 0) + spent
+        return sorted(seconds.items())
+
+    def load(self, rows: list[tuple[int, int]]) -> None:
+        """Take over what an earlier run had spent."""
+        for stamp, spent in rows:
+            self.spend(float(stamp), spent)
+
+    def _forget(self, now: float) -> None:
+        while self._spent and self._spent[0][0] + self.seconds <= now:
+            self._total -= self._spent.popleft()[1]
+
+
+class Budget:
+    """The rate budget of one platform, shared by all work of a run."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.waited = 0.0
+        self._requests = Window(limits.requests, limits.per_seconds)
+        self._points = Window(limits.points, limits.per_seconds) if limits.points else None
+        self._granted: tuple[int, float] | None = None
+        self._blocked_until = 0.0
+        self._in_flight = 0
+        self._places = asyncio.Semaphore(limits.concurrency)
+        self._turn = asyncio.Lock()
+
+    async def acquire(self, points: int = 0) -> None:
+        """Return when one more request may be sent; give the place back with `release`."""
+        await self._places.acquire()
+        try:
+            async with self._turn:
+                while (pause := self._pause(points)) > 0:
+                    self.waited += pause
+                    await self.clock.sleep(pause)
+                now = self.clock.time()
+                self._requests.spend(now)
+                if self._points:
+                    self._points.spend(now, points)
+                if self._granted:
+                    self._granted = (self._granted[0] - 1, self._granted[1])
+                self._in_flight += 1
+        except BaseException:
+            self._places.release()
+            raise
+
+    def release(self) -> None:
+        """Give back the place of a request that was answered, or lost."""
+        self._in_flight -= 1
+        self._places.release()
+
+    def learn(self, *, remaining: int, reset_at: float) -> None:
+        """Take the platform's word: `remaining` requests until `reset_at` (seconds since 1970)."""
+        self._granted = (remaining - max(0, self._in_flight - 1), reset_at)
+
+    def block(self, seconds: float) -> None:
+        """Send nothing for `seconds`: the platform said so."""
+        self._blocked_until = max(self._blocked_until, self.clock.time() + seconds)
+
+    def dump(self) -> dict[str, object]:
+        """Return a JSON-like value from which the next run goes on."""
+        now = self.clock.time()
+        kept: dict[str, object] = {"requests": self._requests.dump(now)}
+        if self._points:
+            kept["points"] = self._points.dump(now)
+        if self._blocked_until > now:
+            kept["blocked_until"] = self._blocked_until
+        if self._granted and self._granted[1] > now:
+            kept["granted"] = list(self._granted)
+        return kept
+
+    def load(self, kept: dict[str, object]) -> None:
+        """Go on from what `dump` returned in an earlier run."""
+        self._requests.load(cast("list[tuple[int, int]]", kept.get("requests", [])))
+        if self._points:
+            self._points.load(cast("list[tuple[int, int]]", kept.get("points", [])))
+        self._blocked_until = cast("float", kept.get("blocked_until", 0.0))
+        granted = cast("list[float] | None", kept.get("granted"))
+        self._granted = (int(granted[0]), granted[1]) if granted else None
+
+    def _pause(self, points: int) -> float:
+        now = self.clock.time()
+        pause = max(self._blocked_until - now, self._requests.wait(now))
+        if self._points:
+            pause = max(pause, self._points.wait(now, points))
+        if self._granted and self._granted[1] <= now:
+            self._granted = None
+        if self._granted and self._granted[0] <= 0:
+            pause = max(pause, self._granted[1] - now)
+        return pause

@@ -1,0 +1,327 @@
+"""What a reconciler is: one platform behind one contract, readable in five minutes.
+
+A reconciler module offers two things. `PROFILE` is a pure value: what the platform can hold
+(capabilities and field map), what its limits are, and what a change costs there. Planning sees
+only this. The `Reconciler` class talks to the platform; only an apply or a refresh makes one.
+
+The engine promises a reconciler that
+
+- operations arrive in dependency order, each only after all that its change names in `after`
+  are settled, so that `links.remote_id(address)` has an answer for every reference;
+- a create is preceded by `find` wherever the object may exist already;
+- errors are sorted by the transport; a reconciler lets `PlatformError` pass through.
+
+A reconciler promises the engine that
+
+- every object it creates carries the operation's marker, and keeps it through its own updates;
+- one operation sends as few requests as the platform allows;
+- an update or archive sent twice does the same as once;
+- what it cannot do as declared (an owner without an account) is a warning, not a failure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from schemas.domain import Action, Change, Fields, Kind, Person, Value
+
+if TYPE_CHECKING:
+    from reconcilers._transport import Transport
+
+Mode = Literal["write", "create", "read"]
+"""`write`: kept the same; `create`: set once, at creation; `read`: the platform owns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of a platform's field map.
+
+    Attributes:
+        name: our field.
+        remote: where the platform keeps it, in its own words; shown in the docs.
+        kinds: which resources have it there.
+        mode: who may write it, and when.
+        note: what a reader of the docs should know, one clause.
+    """
+
+    name: str
+    remote: str
+    kinds: tuple[Kind, ...] = ("task",)
+    mode: Mode = "write"
+    note: str = ""
+    observed: bool = True
+    """Whether `observe` reads the value back faithfully enough to be compared with base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast the platform may be asked; the documented figures, settable by the user.
+
+    Attributes:
+        requests: how many requests are allowed in `per_seconds`.
+        per_seconds: the window.
+        concurrency: how many requests may be under way at once.
+        points: complexity points allowed in `per_seconds`, for platforms that count them.
+    """
+
+    requests: int
+    per_seconds: float
+    concurrency: int = 1
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the platform can hold and do; what is not declared here, it cannot."""
+
+    actions: Mapping[Kind, frozenset[Action]]
+    fields: tuple[Field, ...]
+
+    def supports(self, kind: Kind, action: Action) -> bool:
+        """Return whether the platform can do `action` to a resource of `kind`."""
+        return action in self.actions.get(kind, frozenset())
+
+    def writable(self, kind: Kind) -> frozenset[str]:
+        """Return the names of the fields that can be given when `kind` is created."""
+        return frozenset(f.name for f in self.fields if kind in f.kinds and f.mode != "read")
+
+    def editable(self, kind: Kind) -> frozenset[str]:
+        """Return the names of the fields that can be changed later."""
+        return frozenset(f.name for f in self.fields if kind in f.kinds and f.mode == "write")
+
+    def observable(self, kind: Kind) -> frozenset[str]:
+        """Return the names of the fields that `observe` reads back faithfully."""
+        return frozenset(f.name for f in self.fields if kind in f.kinds and f.observed)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All that is known of a platform without talking to it.
+
+    Attributes:
+        price: how many requests a list of changes takes, the fixed set-up included.
+        batch: how many creates one request can carry; 1 where the platform has no batches.
+        finds_before_create: whether a create must be preceded by a look-up by marker (the
+            platform takes no id of ours); `False` where a second create is refused by itself.
+        container: the option of the Integrations spec that names the container.
+    """
+
+    platform: str
+    title: str
+    capabilities: Capabilities
+    limits: Limits
+    price: Callable[[Sequence[Change]], int]
+    container: str
+    token_variable: str
+    url_variable: str
+    default_url: str
+    batch: int = 1
+    finds_before_create: bool = True
+
+    def seconds(self, requests: int, limits: Limits | None = None) -> float:
+        """Return how long `requests` must wait under the limits, starting with a full budget.
+
+        A window lets a full budget go at once and then waits for it to pass: see `Window`.
+        """
+        limit = limits or self.limits
+        return max(0, requests - 1) // limit.requests * limit.per_seconds
+
+
+class Links(Protocol):
+    """The engine's answer to "which remote object is this?", for one platform."""
+
+    def remote_id(self, address: str) -> str | None:
+        """Return the remote id bound to `address`, or `None`."""
+        ...
+
+    def address(self, remote_id: str) -> str | None:
+        """Return the address bound to `remote_id`, or `None` for foreign objects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change as handed to a reconciler.
+
+    Attributes:
+        change: what is to be done, field by field.
+        base: the fields last agreed on; empty for a create.
+        desired: all fields as they are to be afterwards.
+    """
+
+    change: Change
+    base: Fields
+    desired: Fields
+
+    @property
+    def marker(self) -> str:
+        """The UUID that the remote object must carry."""
+        return self.change.resource_id
+
+    @property
+    def remote_id(self) -> str:
+        """The platform's id of the object; empty for a create."""
+        return self.change.remote_id
+
+    @property
+    def project(self) -> str:
+        """The address of the project that the resource belongs to."""
+        return self.change.address.split("/", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The platform's confirmation of one operation.
+
+    Attributes:
+        remote_id: the platform's id; needed again for every later operation.
+        url: where a person finds the object, or an empty string.
+        revision: the platform's version of the object, or an empty string.
+        complete: `False` when part of the operation could not be carried out, so that the next
+            plan looks again (a dependency that was refused, say).
+        warnings: what was not done as declared, for people to read.
+        fields: values that differ from the desired ones by the platform's own rules, such as an
+            estimate rounded to its scale; they become part of base.
+    """
+
+    remote_id: str
+    url: str = ""
+    revision: str = ""
+    complete: bool = True
+    warnings: tuple[str, ...] = ()
+    fields: Fields = field(default_factory=dict[str, Value])
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A remote object as the platform has it now, in our words.
+
+    Attributes:
+        marker: our UUID found on it, or an empty string for a foreign object.
+        fields: every field of the map that could be read; references as addresses where bound.
+        archived: whether it is archived, closed as pruned, trashed or deleted.
+        updated_at: when it last changed, an instant in UTC, or an empty string.
+        updated_by: who changed it, where the platform tells.
+    """
+
+    kind: Kind
+    remote_id: str
+    marker: str
+    fields: Fields
+    url: str = ""
+    revision: str = ""
+    archived: bool = False
+    updated_at: str = ""
+    updated_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `find` is asked for: the marker, and where to look."""
+
+    marker: str
+    address: str
+    kind: Kind
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """All that a reconciler needs to work: where, as whom, and what is already known.
+
+    Attributes:
+        options: the platform's entry in the Integrations spec.
+        people: by identity on this platform (`Person.identity`), for time zones and names.
+        links: addresses to remote ids and back.
+        lookups: what an earlier run learned (users, labels, states, a data source's ids) as
+            JSON-like values; the reconciler reads and writes it, the engine keeps it in the
+            `integrations` table.
+        now: the current instant in UTC, `YYYY-MM-DDTHH:MM:SSZ`.
+    """
+
+    transport: Transport
+    options: Mapping[str, Value]
+    people: Mapping[str, Person]
+    links: Links
+    lookups: dict[str, object]
+    now: str
+
+
+class Reconciler(Protocol):
+    """One platform. All methods may raise `PlatformError`; none retries a create."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Keep the connection; send nothing yet."""
+        ...
+
+    async def check(self) -> str:
+        """Return who we are on the platform, for `trueup doctor`; one cheap request."""
+        ...
+
+    async def prepare(self, operations: Sequence[Operation]) -> None:
+        """Make ready what `operations` need: look up users, labels, states; make what is missing.
+
+        Called once before the first operation of a run; in bulk, and only what is not in
+        `lookups` already.
+        """
+        ...
+
+    async def find(self, wanted: Sequence[Wanted]) -> Mapping[str, Observed]:
+        """Return the objects that carry the markers asked for, by marker.
+
+        A marker that is not in the answer was not found in an answer that was complete; a
+        failed or partial read raises.
+        """
+        ...
+
+    def observe(self, since: str | None) -> AsyncIterator[Observed]:
+        """Yield what changed since an instant in UTC (`None`: everything that is bound).
+
+        May yield more than changed, never less; foreign objects may be left out.
+        """
+        ...
+
+    async def create(self, operation: Operation) -> Written:
+        """Create the object with its marker and all of `operation.desired`."""
+        ...
+
+    async def update(self, operation: Operation) -> Written:
+        """Bring the fields of `operation.change` to their new values."""
+        ...
+
+    async def move(self, operation: Operation) -> Written:
+        """Carry the object to another project, parent or container, keeping its identity."""
+        ...
+
+    async def archive(self, operation: Operation) -> Written:
+        """Put the object away reversibly; an object already put away is success."""
+        ...
+
+    async def delete(self, operation: Operation) -> Written:
+        """Delete the object as far as the platform lets us; one already gone is success."""
+        ...
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """An optional extra: a platform that takes many creates in one request."""
+
+    async def create_many(self, operations: Sequence[Operation]) -> Sequence[Written | Exception]:
+        """Create all of `operations`; answer one result for each, in order.
+
+        Raises `OutcomeUnknown` when nobody knows what became of the whole batch.
+        """
+        ...
+
+
+def simple_price(changes: Sequence[Change], *, setup: int) -> int:
+    """Return the price of a platform that sends one request per change, plus a fixed set-up."""
+    return len(changes) + setup if changes else 0
+
+
+def batches(count: int, size: int) -> int:
+    """Return how many batches of at most `size` hold `count`."""
+    return math.ceil(count / size)

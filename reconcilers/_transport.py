@@ -1,0 +1,319 @@
+"""HTTP for reconcilers: authentication, one retry policy, rate budget, redaction.
+
+What may be repeated decides everything here. A read may always be repeated. A write that does
+the same when sent twice (an update, an archive) may too. A create may be repeated only when the
+platform surely did not do it: the connection was never made, or the answer says so (429). In any
+other case the answer is `OutcomeUnknown`, and the engine looks the object up before it decides.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json as jsonlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from reconcilers._budget import Budget
+from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
+
+if TYPE_CHECKING:
+    import httpx
+
+ATTEMPTS = 5
+"""How often one request is tried when the platform fails; rate limits do not count."""
+
+PATIENCE = 20
+"""How often one request waits for a rate limit to pass."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+TIMEOUT = 30.0
+
+sent: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("sent", default=None)
+"""A one-element counter that the engine sets around an operation, to price it afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A parsed answer: status below 400, and JSON (or `None` for an empty body)."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+
+
+Classify = Callable[[int, Mapping[str, str], Any], PlatformError | None]
+"""A platform's own reading of an answer (status, headers, JSON): an error, or `None`.
+
+It is asked before the general rules, for platforms that report a rate limit as 400 or an error
+as 200. It may return `TemporaryError`, `PermanentError` or `OutcomeUnknown`.
+"""
+
+Learn = Callable[[Mapping[str, str], Budget], None]
+"""A platform's own reading of the rate limit headers of an answer."""
+
+
+class Transport:
+    """Sends the requests of one reconciler.
+
+    Args:
+        platform: for messages.
+        base_url: without a trailing slash; request paths are put behind it as they are.
+        headers: sent with every request; hold the token, which never leaves them.
+        budget: shared by all work on the platform.
+        secrets: strings that must never show up in an error.
+        classify: the platform's own reading of answers.
+        learn: the platform's own reading of rate limit headers.
+        rate_pause: seconds to wait for a 429 that does not say how long.
+        client: the HTTP client to use; made when needed where it is not given.
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        budget: Budget,
+        secrets: tuple[str, ...] = (),
+        classify: Classify | None = None,
+        learn: Learn | None = None,
+        rate_pause: float = 60.0,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self.platform = platform
+        self.base_url = base_url.rstrip("/")
+        self.budget = budget
+        self.requests = 0
+        self._headers = dict(headers)
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._classify = classify
+        self._learn = learn
+        self._rate_pause = rate_pause
+        self._client = client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def read(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | list[str]] | None = None,
+        json: object = None,
+        points: int = 0,
+        label: str = "",
+    ) -> Answer:
+        """Send a request that changes nothing; it is repeated until it is answered.
+
+        `label` names the request in errors where method and path do not (a GraphQL operation).
+        """
+        return await self._send(method, path, params, json, points, label, repeatable=True)
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str | list[str]] | None = None,
+        repeatable: bool,
+        points: int = 0,
+        label: str = "",
+    ) -> Answer:
+        """Send a request that changes something.
+
+        Args:
+            method: the HTTP method.
+            path: behind the base URL.
+            json: the body.
+            params: the query.
+            repeatable: whether sending it twice does the same as once.
+            points: its complexity, for platforms that count it.
+            label: names the request in errors.
+
+        Raises:
+            OutcomeUnknown: it cannot be repeated, and nobody knows whether it was done.
+            TemporaryError: nothing was written, and patience ran out.
+            PermanentError: the platform refused it.
+        """
+        return await self._send(method, path, params, json, points, label, repeatable=repeatable)
+
+    def redact(self, text: str) -> str:
+        """Return `text` without the token."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | list[str]] | None,
+        json: object,
+        points: int,
+        label: str,
+        *,
+        repeatable: bool,
+    ) -> Answer:
+        request = label or f"{method} {path}"
+        failures = limited = 0
+        while True:
+            try:
+                return await self._once(method, path, params, json, points, request)
+            except TemporaryError as error:
+                rate_limited = error.status in {429, 529} or error.code == "rate_limited"
+                if rate_limited:
+                    limited += 1
+                    pause = error.retry_after or self._rate_pause
+                    self.budget.block(pause)
+                    if limited > PATIENCE:
+                        raise
+                    continue
+                failures += 1
+                if failures >= ATTEMPTS:
+                    raise
+                await self._pause(failures, error.retry_after)
+            except OutcomeUnknown as error:
+                if not repeatable:
+                    raise
+                failures += 1
+                if failures >= ATTEMPTS:
+                    raise self._give_up(error) from error
+                await self._pause(failures, None)
+
+    async def _pause(self, failures: int, retry_after: float | None) -> None:
+        pause = retry_after or min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+        await self.budget.clock.sleep(pause)
+
+    def _give_up(self, error: OutcomeUnknown) -> TemporaryError:
+        return TemporaryError(
+            f"no usable answer after {ATTEMPTS} tries: {error.message}",
+            platform=self.platform,
+            request=error.request,
+            status=error.status,
+            hint="run the same command again later; nothing is lost",
+        )
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | list[str]] | None,
+        json: object,
+        points: int,
+        request: str,
+    ) -> Answer:
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+        body = None if json is None else jsonlib.dumps(json, ensure_ascii=False).encode()
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        await self.budget.acquire(points)
+        self.requests += 1
+        if (counter := sent.get()) is not None:
+            counter[0] += 1
+        try:
+            response = await self._client.request(
+                method, self.base_url + path, params=params, content=body, headers=headers
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise TemporaryError(
+                self.redact(f"cannot be reached: {error or type(error).__name__}"),
+                platform=self.platform,
+                request=request,
+                hint=f"check the network and {self.base_url}",
+            ) from error
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(
+                self.redact(f"the answer was lost: {error or type(error).__name__}"),
+                platform=self.platform,
+                request=request,
+            ) from error
+        finally:
+            self.budget.release()
+        return self._read(response, request)
+
+    def _read(self, response: httpx.Response, request: str) -> Answer:
+        if self._learn:
+            self._learn(response.headers, self.budget)
+        data, readable = _parse(response)
+        if self._classify and readable:
+            error = self._classify(response.status_code, response.headers, data)
+            if error is not None:
+                error.platform, error.request = self.platform, error.request or request
+                error.message = self.redact(error.message)
+                raise error
+        if response.status_code < 300:
+            if readable:
+                return Answer(response.status_code, response.headers, data)
+            raise OutcomeUnknown(
+                "the answer is not JSON or was cut short",
+                platform=self.platform,
+                request=request,
+                status=response.status_code,
+            )
+        raise self._refusal(response, data, request)
+
+    def _refusal(self, response: httpx.Response, data: object, request: str) -> PlatformError:
+        status = response.status_code
+        message = self.redact(_message(data) or response.reason_phrase or f"HTTP {status}")
+        if status in {429, 529}:
+            refused = TemporaryError(
+                message, platform=self.platform, request=request, status=status
+            )
+            refused.retry_after = retry_after(response.headers, self.budget.clock.time())
+            return refused
+        if status >= 500 or status == 408:
+            return OutcomeUnknown(message, platform=self.platform, request=request, status=status)
+        hint = ""
+        if status in {401, 403}:
+            hint = "check the token and what it may do: trueup doctor"
+        elif status < 400:
+            hint = f"the address redirects; set TRUEUP_{self.platform.upper()}_URL to the final one"
+        return PermanentError(
+            message, platform=self.platform, request=request, status=status, hint=hint
+        )
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for (seconds or a date), or `None`."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def _parse(response: httpx.Response) -> tuple[Any, bool]:
+    if not response.content:
+        return None, True
+    try:
+        return jsonlib.loads(response.content), True
+    except ValueError:
+        return None, False
+
+
+def _message(data: Any) -> str:
+    """Return the platform's own words for what went wrong, from the usual places."""
+    if isinstance(data, dict):
+        for name in ("message", "error", "error_description"):
+            value: object = data.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if value:
+                text = value if isinstance(value, str) else jsonlib.dumps(value)
+                return text[:500]
+    return ""
