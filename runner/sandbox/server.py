@@ -246,6 +246,7 @@ def serving(
         application(world, standins),
         http=Abortable,
         log_config=None,
+        log_level="critical",
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
@@ -265,7 +266,8 @@ def serving(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio switches Nagle off only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
