@@ -237,7 +237,8 @@ class Change:
     Attributes:
         address: the resource's address after the change.
         moved_from: its address before, for a move; else an empty string.
-        resource_id: the marker that the remote object carries.
+        resource_id: the marker that the remote object carries; empty in a plan made before
+            there was a state.
         remote_id: the platform's id; empty for a create.
         reason: `declared`, `edited`, `moved`, `pruned`, `released`, `drift`, `unconfirmed`, ...
         fields: what changes; for a create, every field that is not empty.
@@ -265,6 +266,20 @@ class Change:
     def values(self) -> dict[str, Value]:
         """Return the fields as they are to be afterwards."""
         return {item.name: item.after for item in self.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What only the state has to record: no request is needed for it.
+
+    Attributes:
+        fingerprint: the resource's, for a binding that agrees field by field although its
+            fingerprint moved; empty for a binding that is let go.
+    """
+
+    address: str
+    platform: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +325,9 @@ class Plan:
         spec_digest: a hash of the resolved specs, today's date included.
         state_version: the state that it was made against.
         drift: declared fields that people changed on a platform.
-        warnings: what the reader should know before applying.
+        settled: what only the state has to record.
+        diagnostics: what the reader should know before applying.
+        bound: how many bindings there were when it was made.
     """
 
     changes: tuple[Change, ...]
@@ -319,6 +336,7 @@ class Plan:
     state_version: str
     cost: Cost = field(default_factory=Cost)
     drift: tuple[Drift, ...] = ()
+    settled: tuple[Settlement, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     policy: Policy = field(default_factory=Policy)
     bound: int = 0
