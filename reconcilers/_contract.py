@@ -104,8 +104,10 @@ class Profile:
     Attributes:
         price: how many requests a list of changes takes, the fixed set-up included.
         batch: how many creates one request can carry; 1 where the platform has no batches.
-        finds_before_create: whether a create must be preceded by a look-up by marker (the
-            platform takes no id of ours); `False` where a second create is refused by itself.
+        finds_before_create: whether a create must be preceded by a look-up by marker; `False`
+            where the marker is the object's own id there, so that a second create is refused.
+        lag: for how many seconds a new object may be missing from the answers of `find`.
+        linkable: whether its objects have URLs worth showing on the other platforms.
         container: the option of the Integrations spec that names the container.
     """
 
@@ -120,6 +122,8 @@ class Profile:
     default_url: str
     batch: int = 1
     finds_before_create: bool = True
+    lag: float = 0.0
+    linkable: bool = True
 
     def seconds(self, requests: int, limits: Limits | None = None) -> float:
         """Return how long `requests` must wait under the limits, starting with a full budget.
@@ -294,6 +298,13 @@ class Reconciler(Protocol):
 
     async def move(self, operation: Operation) -> Written:
         """Carry the object to another project, parent or container, keeping its identity."""
+        ...
+
+    async def restore(self, operation: Operation) -> Written:
+        """Bring back an object that was put away, with all of `operation.desired`.
+
+        Asked for when a resource returns to the specs and `find` meets its archived object.
+        """
         ...
 
     async def archive(self, operation: Operation) -> Written:
