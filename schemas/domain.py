@@ -163,6 +163,7 @@ class Desired:
         commit: the git commit, or an empty string outside a repo or with a dirty tree.
         today: the date that occurrences of `repeat` were made for.
         digest: a hash of all of the above.
+        reconcilers: third-party reconcilers that the Settings name.
     """
 
     resources: Mapping[str, Resource]
@@ -174,6 +175,7 @@ class Desired:
     today: str
     digest: str
     diagnostics: tuple[Diagnostic, ...] = ()
+    reconcilers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Settings and secrets, read once: the command line, the environment, the Settings spec.
+
+A secret lives in the environment and in the headers of a transport, nowhere else. `Config`
+hands one out by name and never shows it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reconcilers._contract import Profile
+
+LOCAL = ".trueup"
+"""The folder below the repo root for the local state, journals and caches; ignored by git."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where we are and as whom.
+
+    Attributes:
+        root: the root of the spec repo.
+        specs: the folder of the specs, below `root`.
+        today: the date that everything relative to "now" is computed for.
+    """
+
+    root: Path
+    specs: Path
+    today: date
+    _environ: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
+
+    @property
+    def local(self) -> Path:
+        """The folder for what belongs to this checkout only."""
+        return self.root / LOCAL
+
+    @property
+    def journals(self) -> Path:
+        """The folder of the journals."""
+        return self.local / "journal"
+
+    def variable(self, name: str) -> str:
+        """Return an environment variable without surrounding white space, or ''."""
+        return self._environ.get(name, "").strip()
+
+    def token(self, profile: Profile) -> str:
+        """Return the platform's token.
+
+        Raises:
+            ConfigError: it is not set.
+        """
+        token = self.variable(profile.token_variable)
+        if not token:
+            raise ConfigError(
+                f"{profile.title} needs a token: {profile.token_variable} is not set",
+                hint=f"export {profile.token_variable}=..., or disable"
+                f" `{profile.platform}` in the Integrations spec",
+            )
+        if not token.isascii() or any(c.isspace() for c in token):
+            raise ConfigError(
+                f"{profile.token_variable} holds characters that no token has",
+                hint="copy the token again, without quotes or line breaks",
+            )
+        return token
+
+    def url(self, profile: Profile) -> str:
+        """Return the platform's address: the environment's, else the vendor's.
+
+        Raises:
+            ConfigError: it is not an http or https address.
+        """
+        url = self.variable(profile.url_variable) or profile.default_url
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigError(
+                f"{profile.url_variable} is not an http or https address",
+                hint=f"for example {profile.default_url}",
+            )
+        if parts.username or parts.password:
+            raise ConfigError(
+                f"{profile.url_variable} must not hold a user name or password",
+                hint=f"put the token into {profile.token_variable}",
+            )
+        return url.rstrip("/")
+
+
+def read_config(
+    root: Path, specs: str = "specs", today: str = "", environ: Mapping[str, str] | None = None
+) -> Config:
+    """Return the configuration of a run.
+
+    Args:
+        root: the spec repo, or a folder in it.
+        specs: the folder of the specs, relative to `root`.
+        today: `YYYY-MM-DD`; the current date (UTC) where empty.
+        environ: the environment; the process's own where it is not given.
+
+    Raises:
+        ConfigError: `today` is no date, or `root` no folder.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"{root} is not a folder", hint="name the spec repo with -C")
+    try:
+        day = date.fromisoformat(today) if today else datetime.now(UTC).date()
+    except ValueError as error:
+        raise ConfigError(f"`{today}` is not a date", hint="write it as 2026-12-31") from error
+    return Config(root.resolve(), root.resolve() / specs, day, environ or dict(os.environ))
+
+
+def now() -> str:
+    """Return the current instant in UTC, `YYYY-MM-DDTHH:MM:SSZ`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
