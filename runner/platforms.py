@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from typing import cast
 
 from reconcilers import Platform, for_platform
 from reconcilers._budget import Budget, Clock
@@ -65,7 +64,7 @@ async def session(
         options=integration.options,
         people={p.identity(profile.platform): p for p in desired.people.values()},
         links=links,
-        lookups=cast("dict[str, object]", dict(lookups)),
+        lookups=dict(lookups),
         now=now(),
     )
     try:

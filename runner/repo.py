@@ -87,9 +87,7 @@ def _identities(repo: Repo, root: Path, commit: str) -> tuple[str, ...]:
     found: list[str] = []
     within = root.relative_to(Path(repo.working_dir).resolve()) if repo.working_dir else Path()
     suffix = "" if within == Path() else f"#{within.as_posix()}"
-    for remote in repo.remotes:
-        if remote.name == "origin":
-            found.append("remote:" + normal_url(remote.url) + suffix)
+    found.extend(f"remote:{normal_url(r.url)}{suffix}" for r in repo.remotes if r.name == "origin")
     if commit and not Path(repo.git_dir, "shallow").exists():
         roots = repo.git.rev_list("--max-parents=0", "HEAD").split()
         found.extend(f"root:{sha}{suffix}" for sha in roots)
