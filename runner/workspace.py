@@ -1,0 +1,76 @@
+"""A spec repo, read: configuration, checkout, specs, and the state that belongs to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from runner.check import check
+from runner.config import Config
+from runner.load import Loaded, load
+from runner.repo import Checkout, read_checkout
+from runner.resolve import resolve
+from schemas.domain import Desired, Diagnostic
+from schemas.errors import SpecError
+
+if TYPE_CHECKING:
+    from runner.state.contract import StateReader, StateWriter
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A spec repo at one moment; specs and git are read when they are first asked for."""
+
+    config: Config
+
+    @cached_property
+    def checkout(self) -> Checkout:
+        """What git knows of the repo."""
+        return read_checkout(self.config.root, self.config.specs)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The documents under `specs/`, with whatever is wrong with their form."""
+        return load(self.config.root, self.config.specs)
+
+    @cached_property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Everything that is wrong with the specs, form and meaning."""
+        return (*self.loaded.diagnostics, *check(self.loaded, self.config.today))
+
+    @cached_property
+    def desired(self) -> Desired:
+        """What the specs ask for.
+
+        Raises:
+            SpecError: the specs have errors.
+        """
+        if any(item.severity == "error" for item in self.diagnostics):
+            raise SpecError(self.diagnostics)
+        return resolve(
+            self.loaded,
+            today=self.config.today,
+            commit=self.checkout.label,
+        )
+
+    def reader(self) -> StateReader:
+        """Return the state for reading; nothing is created where there is none yet."""
+        from runner.state import read_state
+
+        return read_state(self.loaded.settings, self.config)
+
+    @contextlib.contextmanager
+    def writer(self) -> Generator[StateWriter]:
+        """Open the state for writing; it is created, or taken to the present version, first.
+
+        Raises:
+            StateVersionError: it belongs to another repo, or a newer trueup made it.
+        """
+        from runner.state import open_state
+
+        state = open_state(self.loaded.settings, self.config)
+        state.claim(self.checkout.identities)
+        yield state
