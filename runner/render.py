@@ -1,4 +1,4 @@
-"""A plan as text, Markdown and JSON: three renderings of one value, all pure.
+"""A plan, and what became of it, as text, Markdown and JSON: all pure.
 
 The JSON is also the plan file: `read_plan` gives back the plan that `plan_json` was made from.
 """
@@ -10,11 +10,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from schemas.domain import Action, Change, Cost, FieldChange, Plan, Value
+from schemas.domain import Action, Change, Cost, FieldChange, Plan, Status, Value
 from schemas.errors import ConfigError
 
+if TYPE_CHECKING:
+    from runner.apply import Applied
+
+STATUSES: tuple[Status, ...] = ("applied", "skipped", "failed", "unknown")
 FORMAT_VERSION = "1.0"
 SIGNS: Mapping[Action, str] = {
     "create": "+",
@@ -140,6 +144,40 @@ def read_plan(text: str) -> Plan:
     if plan.digest != digest:
         raise ConfigError("the plan file was changed after it was made", hint=again)
     return plan
+
+
+def applied_text(applied: Applied, *, colour: bool = False) -> str:
+    """Return what became of a plan: what failed, what was left out, and the counts."""
+    paint = Paint(colour)
+    lines = [
+        f"{paint('31', outcome.status)}: {change.platform}: {change.action} {change.address}:"
+        f" {outcome.error}"
+        for change, outcome in applied.results
+        if outcome.status != "applied"
+    ]
+    counts = applied.counts
+    if not counts:
+        return "nothing was to be done\n"
+    parts = [f"{counts[name]} {name}" for name in STATUSES if counts.get(name)]
+    sent = ", ".join(f"{name} {n}" for name, n in applied.requests.items())
+    lines.append(f"{', '.join(parts)}; {sum(applied.requests.values())} requests ({sent})")
+    if not applied.complete:
+        lines.append("run `trueup apply` again to finish the rest; nothing is done twice")
+    return "\n".join(lines) + "\n"
+
+
+def applied_json(applied: Applied) -> str:
+    """Return what became of a plan, for machines."""
+    document = {
+        "run_id": applied.run_id,
+        "counts": {name: applied.counts.get(name, 0) for name in STATUSES},
+        "requests": dict(applied.requests),
+        "outcomes": [
+            {"address": c.address, "platform": c.platform, "action": c.action, **asdict(outcome)}
+            for c, outcome in applied.results
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def summary_line(plan: Plan, paint: Paint) -> str:
