@@ -18,9 +18,7 @@ import click
 from schemas.errors import ConfigError, SpecError, TrueupError
 
 if TYPE_CHECKING:
-    from runner.apply import Applied
     from runner.config import Config
-    from runner.state.contract import StateWriter
     from runner.workspace import Workspace
     from schemas.domain import Plan
 
@@ -52,7 +50,7 @@ class Examples(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         if self.examples:
             with formatter.section("Examples"):

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Generator
+import threading
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from runner.apply import Applied, apply_plan, check_fresh, new_run_id, recover, who
 from runner.observe import Refreshed, refresh
@@ -17,13 +19,14 @@ from runner.platforms import profiles_of
 from runner.progress import progress_for
 from runner.render import read_plan
 from schemas.domain import Plan
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, StateLocked, TrueupError
 
 if TYPE_CHECKING:
     from runner.state.contract import StateWriter
     from runner.workspace import Workspace
 
-Result = TypeVar("Result")
+TTL = 60.0
+"""Seconds after which the lease of an apply that says nothing any more may be taken over."""
 
 
 def apply_specs(
@@ -83,7 +86,7 @@ async def _observe(place: Workspace, state: StateWriter, run_id: str) -> Refresh
 
 def _report(found: Refreshed) -> None:
     for platform, error in found.failed.items():
-        print(f"warning: {platform} could not be read: {error}", file=sys.stderr)  # noqa: T201
+        _say(f"warning: {platform} could not be read: {error}")
 
 
 def _read(path: Path) -> Plan:
@@ -91,3 +94,77 @@ def _read(path: Path) -> Plan:
         return read_plan(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def _run(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> Applied:
+    """Carry the plan out; the first Ctrl-C ends it orderly, the second at once."""
+
+    async def run() -> Applied:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            stopping.set()
+            loop.remove_signal_handler(signal.SIGINT)
+            _say("finishing what is under way; press Ctrl-C again to stop at once")
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+        try:
+            return await apply_plan(
+                plan,
+                place.desired,
+                state,
+                place.config,
+                run_id,
+                progress=progress_for(),
+                stopping=stopping,
+            )
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def leased(state: StateWriter, run_id: str, *, wait: float) -> Generator[None]:
+    """Hold the lease of the state for the length of the block.
+
+    A thread renews it, since a user may think long about a plan. When it was taken away, the
+    next commit fails: each carries the lease's fencing number.
+
+    Raises:
+        StateLocked: another apply holds it, and still did after `wait` seconds.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            state.acquire_lease(run_id, who(), TTL)
+            break
+        except StateLocked as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            _say(f"{error.message}; waiting")
+            time.sleep(min(left, 5.0))
+    done = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(state, done), name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+        state.release_lease()
+
+
+def _keep(state: StateWriter, done: threading.Event) -> None:
+    while not done.wait(TTL / 3):
+        try:
+            state.renew_lease(TTL)
+        except TrueupError as error:
+            _say(f"warning: {error}")
+            return
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
