@@ -92,6 +92,20 @@ class Config:
             )
         return url.rstrip("/")
 
+    def rate(self, platform: str) -> int | None:
+        """Return the user's own limit for a platform, requests a minute, or `None`.
+
+        Raises:
+            ConfigError: `TRUEUP_<PLATFORM>_RATE` is not a whole number above zero.
+        """
+        name = f"TRUEUP_{platform.upper().replace('-', '_')}_RATE"
+        text = self.variable(name)
+        if not text:
+            return None
+        if not text.isdecimal() or int(text) == 0:
+            raise ConfigError(f"{name} is not a number of requests a minute", hint=f"{name}=120")
+        return int(text)
+
 
 def read_config(
     root: Path, specs: str = "specs", today: str = "", environ: Mapping[str, str] | None = None

@@ -80,9 +80,12 @@ def make_plan(desired: Desired, state: StateReader, profiles: Mapping[str, Profi
     for (address, _), binding in moves.items():
         builder.compare(desired.resources[address], binding)
     builder.link_counterparts(state)
-    protected = _protected(state, gone)
-    for binding in gone:
-        builder.prune(binding, protect=binding.address in protected)
+    if desired.resources:
+        protected = _protected(state, gone)
+        for binding in gone:
+            builder.prune(binding, protect=binding.address in protected)
+    elif gone:
+        builder.keep_all(len(gone))
 
     changes = tuple(_in_order(builder.changes, desired))
     return Plan(
@@ -320,6 +323,15 @@ class _Builder:
                 remote_id=binding.remote_id,
                 reason="pruned",
             )
+        )
+
+    def keep_all(self, count: int) -> None:
+        """Say that empty specs prune nothing: they are a mistake more often than a wish."""
+        self._note(
+            "warning",
+            "empty-specs",
+            f"the specs declare nothing at all, so {count} bound objects stay as they are",
+            "to prune them all, keep one project in the specs",
         )
 
     def link_counterparts(self, state: StateReader) -> None:

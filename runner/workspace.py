@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,11 +50,15 @@ class Workspace:
         """
         if any(item.severity == "error" for item in self.diagnostics):
             raise SpecError(self.diagnostics)
-        return resolve(
-            self.loaded,
-            today=self.config.today,
-            commit=self.checkout.label,
-        )
+        desired = resolve(self.loaded, today=self.config.today, commit=self.checkout.label)
+        rates = {name: self.config.rate(name) for name in desired.integrations}
+        integrations = {
+            name: replace(item, options={**item.options, "rate": rate})
+            if (rate := rates[name])
+            else item
+            for name, item in desired.integrations.items()
+        }
+        return replace(desired, integrations=integrations)
 
     def reader(self) -> StateReader:
         """Return the state for reading; nothing is created where there is none yet."""

@@ -197,7 +197,10 @@ class Sandbox:
             "GITLAB_TOKEN": TOKENS["gitlab"],
             "MOTION_API_KEY": TOKENS["motion"],
         }
-        return tokens | {f"TRUEUP_{name.upper()}_URL": self.url(name) for name in PATHS}
+        urls = {f"TRUEUP_{name.upper()}_URL": self.url(name) for name in PATHS}
+        if self.world.limits:
+            return tokens | urls
+        return tokens | urls | {f"TRUEUP_{name.upper()}_RATE": "1000000" for name in PATHS}
 
     def objects(self) -> dict[str, list[dict[str, Any]]]:
         """Return every object of every platform."""

@@ -1,0 +1,139 @@
+"""Measure trueup on this machine, and print ratios and counts: `make bench`.
+
+Each comparison is made within one run, the two sides in turn, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import generate, octodns_peer
+from bench.agreed import agree_on_everything
+from runner.sandbox._world import World
+from runner.sandbox.server import serving
+
+BIN = Path(sys.executable).parent
+ROUNDS = 5
+
+
+def main() -> None:
+    """Run the measurements that were asked for, all by default."""
+    sections: dict[str, Callable[[Path], None]] = {
+        "plan": cold_plan,
+        "apply": apply_thousand,
+    }
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[[], *sections], metavar="SECTION")
+    chosen = parser.parse_args().sections or list(sections)
+    for name in chosen:
+        with tempfile.TemporaryDirectory(prog_name(name)) as folder:
+            sections[name](Path(folder))
+
+
+def prog_name(section: str) -> str:
+    """Return the suffix of the temporary folder of a section."""
+    return f"-trueup-{section}"
+
+
+def cold_plan(folder: Path) -> None:
+    """A plan with one of N tasks changed, on four platforms, against octoDNS with N records."""
+    title("Plan, one of N changed (four platforms), against octoDNS (one provider)")
+    for size in (1_000, 10_000):
+        specs, zones = folder / f"specs-{size}", folder / f"zones-{size}"
+        generate.write_specs(specs, size)
+        agree_on_everything(specs)
+        generate.change_one(specs)
+        octodns_peer.write_zones(zones, size)
+        octodns_peer.change_one(zones)
+        theirs = [BIN / "octodns-sync", "--quiet", "--config-file", zones / "config.yaml"]
+        ours = [BIN / "trueup", "-C", specs, "plan", "--detailed-exitcode"]
+        cache = specs / ".trueup" / "cache"
+        cold = compare(ours, theirs, before=lambda cache=cache: clear(cache))
+        warm = compare(ours, theirs, before=lambda: None)
+        peer = statistics.median(cold[1])
+        row(f"{size} tasks, octoDNS", f"{peer:.2f} s")
+        row(f"{size} tasks, cold", f"{statistics.median(cold[0]):.2f} s", ratio(cold))
+        row(f"{size} tasks, warm", f"{statistics.median(warm[0]):.2f} s", ratio(warm))
+
+
+def apply_thousand(folder: Path) -> None:
+    """Apply 1,000 new tasks to four platforms of the sandbox, then plan again."""
+    title("Apply 1,000 tasks on four platforms (sandbox without limits)")
+    generate.write_specs(folder, 1_000)
+    with serving(World(limits=False)) as sandbox:
+        environment = {**os.environ, **sandbox.environment()}
+        ours = [BIN / "trueup", "-C", folder]
+        planned = json.loads(run([*ours, "plan", "--json"], environment).stdout)
+        started = time.monotonic()
+        applied = json.loads(run([*ours, "apply", "--yes", "--json"], environment).stdout)
+        spent = time.monotonic() - started
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        again = json.loads(run([*ours, "plan", "--json"], environment).stdout)
+    changes = len(planned["changes"])
+    row("changes applied", f"{applied['counts']['applied']} of {changes}")
+    row("changes per second", f"{changes / spent:.0f}")
+    row("changes in the next plan", str(len(again["changes"])))
+    row("peak memory of the apply", f"{peak:.0f} MB")
+    for platform, count in planned["cost"]["requests"].items():
+        sent = applied["requests"][platform]
+        row(f"requests, {platform}", str(sent), f"{sent / count:.3f} of the price {count}")
+
+
+def compare(
+    ours: Sequence[str | Path], theirs: Sequence[str | Path], before: Callable[[], None]
+) -> tuple[list[float], list[float]]:
+    """Return wall seconds of both commands, taken in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for command, seconds in zip((ours, theirs), times, strict=True):
+            before()
+            started = time.monotonic()
+            run(command)
+            seconds.append(time.monotonic() - started)
+    return times
+
+
+def run(
+    command: Sequence[str | Path], environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that is expected to do its job; exit codes 0 and 2 are."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in {0, 2}:
+        raise SystemExit(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done
+
+
+def clear(cache: Path) -> None:
+    """Forget what was parsed before."""
+    for path in cache.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def ratio(times: tuple[list[float], list[float]]) -> str:
+    """Return ours as a part of theirs, by the median of the pairs."""
+    return f"{statistics.median(a / b for a, b in zip(*times, strict=True)):.2f} of octoDNS"
+
+
+def title(text: str) -> None:
+    """Print the heading of a section."""
+    print(f"\n{text}")
+
+
+def row(name: str, value: str, note: str = "") -> None:
+    """Print one figure."""
+    print(f"  {name:32} {value:>12}  {note}".rstrip())
+
+
+if __name__ == "__main__":
+    main()
