@@ -68,6 +68,12 @@ class Transport:
         learn: the platform's own reading of rate limit headers.
         rate_pause: seconds to wait for a 429 that does not say how long.
         client: the HTTP client to use; made when needed where it is not given.
+
+    Attributes:
+        requests: how many were sent.
+        attempts: how often one request is tried when the platform fails.
+        clock_ahead: seconds that the platform's clock is ahead of ours by the `Date` of its last
+            answer, or `None` before there was one.
     """
 
     def __init__(
@@ -87,6 +93,8 @@ class Transport:
         self.base_url = base_url.rstrip("/")
         self.budget = budget
         self.requests = 0
+        self.attempts = ATTEMPTS
+        self.clock_ahead: float | None = None
         self._headers = dict(headers)
         self._secrets = tuple(secret for secret in secrets if secret)
         self._classify = classify
@@ -176,14 +184,14 @@ class Transport:
                         raise
                     continue
                 failures += 1
-                if failures >= ATTEMPTS:
+                if failures >= self.attempts:
                     raise
                 await self._pause(failures, error.retry_after)
             except OutcomeUnknown as error:
                 if not repeatable:
                     raise
                 failures += 1
-                if failures >= ATTEMPTS:
+                if failures >= self.attempts:
                     raise self._give_up(error) from error
                 await self._pause(failures, None)
 
@@ -191,9 +199,12 @@ class Transport:
         pause = retry_after or min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
         await self.budget.clock.sleep(pause)
 
+    def _tries(self) -> str:
+        return "one try" if self.attempts == 1 else f"{self.attempts} tries"
+
     def _give_up(self, error: OutcomeUnknown) -> TemporaryError:
         return TemporaryError(
-            f"no usable answer after {ATTEMPTS} tries: {error.message}",
+            f"no usable answer after {self._tries()}: {error.message}",
             platform=self.platform,
             request=error.request,
             status=error.status,
@@ -245,6 +256,9 @@ class Transport:
     def _read(self, response: httpx.Response, request: str) -> Answer:
         if self._learn:
             self._learn(response.headers, self.budget)
+        date = _seconds_of(response.headers.get("date", ""))
+        if date is not None:
+            self.clock_ahead = date - self.budget.clock.time()
         data, readable = _parse(response)
         if self._classify and readable:
             error = self._classify(response.status_code, response.headers, data)
@@ -293,8 +307,14 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, float(text))
     except ValueError:
         pass
+    date = _seconds_of(text)
+    return None if date is None else max(0.0, date - now)
+
+
+def _seconds_of(date: str) -> float | None:
+    """Return an HTTP date as seconds since 1970, or `None` where it is none."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        return parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
 

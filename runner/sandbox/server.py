@@ -20,6 +20,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.sandbox._platform import Call, Reply, StandIn
@@ -123,7 +124,8 @@ def application(world: World, standins: Mapping[str, StandIn]) -> ASGIApp:
         if status == LOST:
             scope["sandbox.abort"]()
             return
-        out = {"content-type": "application/json", **headers}
+        date = format_datetime(world.now(platform), usegmt=True)
+        out = {"content-type": "application/json", "date": date, **headers}
         if fault and fault.kind == "truncated":
             out["content-length"] = str(len(body) + 1)
             await _break_off(send, status, out, body, scope["sandbox.abort"])
@@ -251,6 +253,7 @@ def serving(
         log_config=None,
         log_level="critical",
         access_log=False,
+        date_header=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
