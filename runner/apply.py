@@ -314,7 +314,7 @@ class _Recorder:
         self.journal: Journal | None = None
         self._entries: list[Entry] = []
         self._logged = 0
-        self._touched: dict[str, bool] = {}
+        self._touched: set[str] = set()
 
     @property
     def waiting(self) -> int:
@@ -380,19 +380,29 @@ class _Recorder:
 
     def settle(self, settled: Sequence[Settlement]) -> None:
         """Record what needed no request: moved fingerprints, and bindings that are let go."""
-        keys = {(item.address, item.platform): item.fingerprint for item in settled}
-        if not keys:
+        items = {(item.address, item.platform): item for item in settled}
+        if not items:
             return
-        bindings = self.state.bindings(addresses=sorted({address for address, _ in keys}))
+        bindings = self.state.bindings(addresses=sorted({address for address, _ in items}))
         kept: list[Binding] = []
         gone: list[tuple[str, str]] = []
         for binding in bindings:
-            fingerprint = keys.get((binding.address, binding.platform))
-            if fingerprint:
-                kept.append(replace(binding, desired_hash=fingerprint, updated_at=now()))
-            elif fingerprint == "":
+            item = items.get((binding.address, binding.platform))
+            if item is None:
+                continue
+            self._touched.add(binding.address)
+            if not item.fingerprint:
                 gone.append((binding.address, binding.platform))
-            self._touched.setdefault(binding.address, False)
+                continue
+            kept.append(
+                replace(
+                    binding,
+                    base={**binding.base, **item.fields},
+                    drift={n: v for n, v in binding.drift.items() if n not in item.fields},
+                    desired_hash=item.fingerprint,
+                    updated_at=now(),
+                )
+            )
         self.state.save_bindings(kept, self.label("settle"), removed=gone)
 
     def save_resources(self, desired: Desired) -> None:
@@ -406,10 +416,11 @@ class _Recorder:
                 applied_at=at,
                 resource_id=markers.get(address, ""),
             )
-            for address in self._touched
+            for address in sorted(self._touched)
             if address in desired.resources
         ]
-        gone = [address for address in self._touched if address not in desired.resources]
+        still_bound = {address for address, _ in self.bindings}
+        gone = sorted(self._touched - desired.resources.keys() - still_bound)
         self.state.save_resources(rows, self.label("resources"), archived=gone, at=at)
 
     def _fold(
@@ -422,7 +433,7 @@ class _Recorder:
         key = (change.address, change.platform)
         before = self.bindings.get((change.moved_from or change.address, change.platform))
         if outcome.status == "applied":
-            self._touched[change.address] = True
+            self._touched.add(change.address)
             if change.action in {"archive", "delete"}:
                 self.bindings.pop(key, None)
                 saved.pop(key, None)
@@ -432,7 +443,7 @@ class _Recorder:
                 old = (change.moved_from, change.platform)
                 self.bindings.pop(old, None)
                 removed.add(old)
-                self._touched[change.moved_from] = True
+                self._touched.add(change.moved_from)
             self.bindings[key] = saved[key] = _bound(change, outcome, before, entry.at, self.run_id)
         elif before is not None and not before.remote_id and outcome.status != "unknown":
             # Nothing was made, and we know it: the intent is withdrawn.

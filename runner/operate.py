@@ -9,15 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.apply import Applied, apply_plan, check_fresh, new_run_id, recover, who
+from runner.config import now
 from runner.observe import Refreshed, refresh
 from runner.plan import check_safe, make_plan
 from runner.platforms import profiles_of
 from runner.progress import progress_for
 from runner.render import read_plan
+from runner.state.contract import Commit, RunRow
 from schemas.domain import Plan
 from schemas.errors import ConfigError, StateLocked, TrueupError
 
@@ -66,7 +69,7 @@ def apply_specs(
         if not confirm(plan):
             return Applied(run_id)
         check_safe(plan, max_prune or None)
-        return _run(place, plan, state, run_id)
+        return _recorded(place, plan, state, run_id)
 
 
 def refresh_state(place: Workspace) -> None:
@@ -94,6 +97,44 @@ def _read(path: Path) -> Plan:
         return read_plan(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def _recorded(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> Applied:
+    """Carry the plan out as a run that history can tell of, whatever becomes of it."""
+    run = RunRow(
+        run_id,
+        "apply",
+        "running",
+        who=who(),
+        commit=place.desired.commit,
+        spec_digest=plan.spec_digest,
+        state_version=plan.state_version,
+        started_at=now(),
+        cost={"planned": dict(plan.cost.requests)},
+    )
+    commit = Commit(run_id, place.desired.commit, "run")
+    if not plan.changes and not plan.settled:
+        return Applied(run_id)
+    state.save_run(run, commit)
+    state.save_people(place.desired.people.values(), commit, at=run.started_at)
+    ended = replace(run, status="failed")
+    try:
+        applied = _run(place, plan, state, run_id)
+        ended = replace(
+            run,
+            status="done" if applied.complete else "failed",
+            counts=dict(applied.counts),
+            cost={**run.cost, "sent": dict(applied.requests)},
+        )
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        ended = replace(run, status="interrupted")
+        raise
+    except TrueupError as error:
+        ended = replace(run, status="failed", error=str(error))
+        raise
+    finally:
+        state.save_run(replace(ended, ended_at=now()), commit)
+    return applied
 
 
 def _run(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> Applied:

@@ -1,6 +1,6 @@
 """Plans: what the specs ask for, against what was last agreed on.
 
-Pure. `make_plan` is handed values and a `StateReader`; nothing here can write. The diff is
+Pure. `make_plan` is handed values and a reader; nothing here can write. The diff is
 three-way: desired (the specs), base (the binding), observed (the binding's recorded drift). One
 hash per resource decides whether a binding is looked at field by field at all, so that cost grows
 with what changed.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
@@ -39,13 +39,39 @@ from schemas.errors import UnsafePlan
 
 if TYPE_CHECKING:
     from reconcilers._contract import Limits, Profile
-    from runner.state.contract import StateDiff, StateReader
+    from runner.state.contract import ResourceRow, StateDiff
 
 REFERENCES = ("project", "parent", "milestone", "depends_on")
 """Fields whose values are addresses of other resources."""
 
 ALWAYS_PRUNABLE = 5
 """A percentage of a small state would forbid even one deletion; so many are always allowed."""
+
+
+class Agreed(Protocol):
+    """What planning reads of the state; every `StateReader` offers it."""
+
+    def identity(self) -> str | None:
+        """Return the state's UUID, or `None` where there is no state yet."""
+        ...
+
+    def version(self) -> str:
+        """Return what changes whenever something changes that a plan depends on."""
+        ...
+
+    def diff(self, rows: Iterable[tuple[str, str, str]]) -> StateDiff:
+        """Compare the wanted (address, platform, fingerprint) with what is bound."""
+        ...
+
+    def bindings(
+        self, addresses: Iterable[str] | None = None, platform: str | None = None
+    ) -> list[Binding]:
+        """Return the bindings of some addresses, or of one platform."""
+        ...
+
+    def resources(self, addresses: Iterable[str] | None = None) -> list[ResourceRow]:
+        """Return resources as last applied."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +84,7 @@ class _Context:
     moved: Mapping[str, str]
 
 
-def make_plan(desired: Desired, state: StateReader, profiles: Mapping[str, Profile]) -> Plan:
+def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) -> Plan:
     """Return the plan that makes the platforms match `desired`.
 
     Args:
@@ -257,9 +283,14 @@ class _Builder:
                 self._cannot_change(resource, binding.platform, item.name)
         moved_from = binding.address if binding.address != resource.address else ""
         if not changed and not moved_from:
-            if binding.desired_hash != resource.fingerprint and not binding.drift:
+            peace = {
+                name: after[name]
+                for name, seen in binding.drift.items()
+                if name in after and same(seen, after[name])
+            }
+            if peace or binding.desired_hash != resource.fingerprint:
                 self.settled.append(
-                    Settlement(resource.address, binding.platform, resource.fingerprint)
+                    Settlement(resource.address, binding.platform, resource.fingerprint, peace)
                 )
             return
         relocated = moved_from or any(f.name == "container" for f in changed)
@@ -334,7 +365,7 @@ class _Builder:
             "to prune them all, keep one project in the specs",
         )
 
-    def link_counterparts(self, state: StateReader) -> None:
+    def link_counterparts(self, state: Agreed) -> None:
         """Plan to show new objects on the platforms that list their counterparts.
 
         A new Linear issue changes the Notion page of the same task, although nothing in the
@@ -530,7 +561,7 @@ def _pair_moves(
 
 
 def _urls(
-    state: StateReader,
+    state: Agreed,
     missing: Sequence[tuple[str, str]],
     changed: Sequence[Binding],
     context: _Context,
@@ -552,7 +583,7 @@ def _urls(
     }
 
 
-def _protected(state: StateReader, gone: Sequence[Binding]) -> set[str]:
+def _protected(state: Agreed, gone: Sequence[Binding]) -> set[str]:
     if not gone:
         return set()
     rows = state.resources(sorted({binding.address for binding in gone}))

@@ -277,11 +277,13 @@ class Settlement:
     Attributes:
         fingerprint: the resource's, for a binding that agrees field by field although its
             fingerprint moved; empty for a binding that is let go.
+        fields: drift that the specs have come to agree with.
     """
 
     address: str
     platform: str
     fingerprint: str
+    fields: Fields = field(default_factory=dict[str, Value])
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ PAGES = profile(
 
 @dataclass(frozen=True)
 class BaseOnly:
-    """A `StateReader` over values: what planning sees, and no way to write."""
+    """Values in place of tables: all that planning sees, and no way to write."""
 
     rows: tuple[Binding, ...] = ()
     protected: frozenset[str] = frozenset()
@@ -103,7 +103,7 @@ class BaseOnly:
         )
 
     def bindings(
-        self, addresses: Sequence[str] | None = None, platform: str | None = None
+        self, addresses: Iterable[str] | None = None, platform: str | None = None
     ) -> list[Binding]:
         self.read.append("bindings")
         return [
@@ -113,9 +113,10 @@ class BaseOnly:
             and (platform is None or b.platform == platform)
         ]
 
-    def resources(self, addresses: Sequence[str]) -> list[ResourceRow]:
+    def resources(self, addresses: Iterable[str] | None = None) -> list[ResourceRow]:
         return [
-            ResourceRow(address=a, kind=kind_of(a), protect=a in self.protected) for a in addresses
+            ResourceRow(address=a, kind=kind_of(a), protect=a in self.protected)
+            for a in addresses or ()
         ]
 
 
@@ -166,7 +167,7 @@ def bound(
         resource_id(STATE_ID, address),
         remote_id=f"id-of-{address}",
         url=f"https://example.com/{address}",
-        base={"title": address, "container": "MOB", "project": "app", **(base or {})},
+        base={"title": address, "container": "MOB", **(base or {})},
     )
     return replace(binding, **more)  # pyright: ignore[reportArgumentType]
 
