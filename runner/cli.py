@@ -110,14 +110,14 @@ def say(text: str) -> None:
     """,
 )
 @flag("--platforms", default="linear,motion,gitlab,notion", help="Which platforms to connect.")
-@flag("--name", default="", help="The first project's name; the folder's by default.")
+@flag("--name", default="", help="The first project's name.  [default: the folder's]")
 @click.pass_context
 def init(context: click.Context, platforms: str, name: str) -> None:
     """Make this folder a spec repo: specs, pipeline, README."""
     from runner.scaffold import scaffold
 
     config = cast("Callable[[], Config]", context.obj)()
-    for path in scaffold(config.root, platforms.split(","), name):
+    for path in scaffold(config.root, platforms.split(","), name, config.today):
         click.echo(f"wrote {path}")
     click.echo("next: edit specs/, then: trueup validate && trueup plan")
 
