@@ -35,7 +35,7 @@ MAX_TOTAL: Final = 512 * 1024 * 1024
 
 SUFFIXES: Final = (".yaml", ".yml")
 
-Data = TypeVar("Data")
+Data = TypeVar("Data", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Loaded:
         severity: Severity,
         code: str,
         message: str,
-        document: Document[Data],
+        document: Document[object],
         place: Place = (),
         *,
         key: bool = False,
