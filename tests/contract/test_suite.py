@@ -7,13 +7,14 @@ finds no drift, so what they hold is what we agreed on.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from runner.sandbox._world import World
+from runner.sandbox._world import Exchange, World
 from runner.sandbox.server import serving
 from schemas.domain import PLATFORMS
 from tests.contract.specrepo import SpecRepo
@@ -211,7 +212,7 @@ SILENT: dict[str, set[Step]] = {
 
 @pytest.mark.parametrize("platforms", [*((p,) for p in PLATFORMS), PLATFORMS], ids="+".join)
 def test_each_step_is_applied_once_and_then_at_rest(
-    tmp_path: Path, platforms: tuple[str, ...]
+    tmp_path: Path, contracts: Path, platforms: tuple[str, ...]
 ) -> None:
     with serving(World(limits=False)) as sandbox:
         repo = SpecRepo(tmp_path, sandbox, platforms, project={})
@@ -222,6 +223,15 @@ def test_each_step_is_applied_once_and_then_at_rest(
             check(repo, step)
             if hidden is not None:
                 repo.project["gone"] = hidden
+        for exchange in sandbox.world.traffic:
+            assert not vendors_objections(exchange), f"{exchange.method} {exchange.path}"
+
+
+def vendors_objections(exchange: Exchange) -> list[str]:
+    """Return what the vendor's published schema has against a recorded request."""
+    module = importlib.import_module(f"tests.contract.vendor_{exchange.platform}")
+    judge = cast("Callable[[Exchange], list[str]]", module.violations)
+    return judge(exchange)
 
 
 def check(repo: SpecRepo, step: Step) -> None:
