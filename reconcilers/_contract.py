@@ -154,11 +154,14 @@ class Operation:
         change: what is to be done, field by field.
         base: the fields last agreed on; empty for a create.
         desired: all fields as they are to be afterwards.
+        drift: what people made of the object since base, as last observed; fields that the
+            change does not touch stay that way.
     """
 
     change: Change
     base: Fields
     desired: Fields
+    drift: Fields = field(default_factory=dict[str, Value])
 
     @property
     def marker(self) -> str:

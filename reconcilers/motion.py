@@ -159,7 +159,6 @@ class Motion:
         self._connection = connection
         self._transport = connection.transport
         self._directory = Directory(connection.transport, connection.lookups)
-        self._seen: dict[str, Task] = {}
         self._said: set[str] = set()
 
     async def check(self) -> str:
@@ -257,9 +256,8 @@ class Motion:
         """
         _refuse_project(operation)
         workspace = self._directory.workspace(operation.desired.get("container"))
-        seen = self._seen.get(operation.remote_id)
-        known = seen.status.meaning if seen and seen.status else operation.base.get("status")
-        status = workspace.status("done" if known == "done" else "canceled")
+        done = operation.drift.get("status", operation.base.get("status")) == "done"
+        status = workspace.status("done" if done else "canceled")
         if status is None or not status.resolved:
             raise PermanentError(
                 f"the workspace `{workspace.name}` has no status that resolves a task",
@@ -272,7 +270,7 @@ class Motion:
             "status": status.name,
         }
         if await self._write_unless_gone("PATCH", operation, body):
-            self._directory.mark_archived(operation.remote_id, archived=known != "done")
+            self._directory.mark_archived(operation.remote_id, archived=not done)
             return Written(operation.remote_id)
         return Written(operation.remote_id, warnings=("it had been deleted in Motion already",))
 
@@ -319,7 +317,7 @@ class Motion:
             desired = {
                 **operation.desired,
                 "title": self._title(operation, names),
-                "labels": self._labels(operation, moved=steps.move),
+                "labels": self._labels(operation),
             }
             body, more = to_remote(desired, names, operation.marker, place, operation.base)
             if steps.patch:
@@ -342,21 +340,18 @@ class Motion:
         return True
 
     def _title(self, operation: Operation, names: Collection[str]) -> Value:
-        """Return the name to send: a PATCH must carry one, even where nobody changes it.
+        """Return the name to send: a PATCH must carry one, even where nobody changes it."""
+        title = operation.desired["title"]
+        return title if "title" in names else operation.drift.get("title", title)
 
-        Somebody's own edit of it, seen in this run, stays as it is.
-        """
-        seen = self._seen.get(operation.remote_id)
-        return seen.name if seen and "title" not in names else operation.desired["title"]
-
-    def _labels(self, operation: Operation, *, moved: bool) -> Value:
+    def _labels(self, operation: Operation) -> Value:
         """Return the labels to send, with those that people added since; a PATCH replaces all."""
         change = next((f for f in operation.change.fields if f.name == "labels"), None)
-        seen = self._seen.get(operation.remote_id)
-        if seen is None or change is None or moved:
-            return operation.desired.get("labels")
+        if change is None:
+            return operation.drift.get("labels", operation.desired.get("labels"))
         before, after = set(strings(change.before)), set(strings(change.after))
-        return tuple(sorted(set(seen.labels) - (before - after) | after))
+        there = set(strings(operation.drift.get("labels", change.before)))
+        return tuple(sorted(there - (before - after) | after))
 
     def _with_due(self, operation: Operation, names: Set[str]) -> Set[str]:
         """Write the due date anew where the task goes to somebody in another time zone."""
@@ -397,10 +392,7 @@ class Motion:
         task = read_task(mapping(answer.data))
         if not task.id or operation.remote_id not in ("", task.id):
             raise _unreadable(answer, "the write of a task")
-        read: dict[str, Value] = {}
-        if task.status is not None:
-            self._seen[task.id] = task
-            read = self._fields(task)
+        read = self._fields(task) if task.status else {}
         comparable = CAPABILITIES.observable("task") & names & operation.desired.keys()
         fields: dict[str, Value] = {
             name: read[name]
@@ -438,7 +430,6 @@ class Motion:
         # A due date cannot be told without a zone: the assignee's, else the account's.
         if any(t.due and not self._own_zone({"owner": self._owner(t)}) for t in tasks):
             await self._directory.learn_timezone()
-        self._seen.update((task.id, task) for task in tasks)
         return [
             Observed(
                 "task",

@@ -445,7 +445,8 @@ class Lane:
             for item in change.fields
         )
         change = replace(change, fields=fields)
-        return Operation(change, base, {**base, **change.values()})
+        drift: Fields = binding.drift if binding else {}
+        return Operation(change, base, {**base, **change.values()}, drift)
 
     def _counterparts(self, change: Change) -> Value:
         elsewhere = self.urls.get(change.address, {})
@@ -457,7 +458,7 @@ class Lane:
 
 
 def _success(operation: Operation, written: Written) -> Outcome:
-    base = {**written.fields, **operation.desired}
+    base = {**operation.desired, **written.fields}
     return Outcome(
         operation.change.id,
         "applied",
