@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
-from runner.deadline import Planned, as_planned, late
+from runner.deadline import Planned, late, work_left
 from runner.load import Document, Loaded
 from runner.outline import Entry, entries
 from runner.parse import MAX_PROBLEMS
@@ -84,7 +84,7 @@ class _Checker:
         code: str,
         message: str,
         document: Document[object],
-        place: Sequence[str | int] = (),
+        place: Sequence[Entry | str | int] = (),
         *,
         key: bool = False,
         hint: str = "",
@@ -95,7 +95,7 @@ class _Checker:
             return
         if count > MAX_PROBLEMS:
             code, message, hint = "more-problems", "there are more problems in this file", ""
-        path = tuple(place)
+        path = tuple(step for part in place for step in _steps(part))
         item = self.loaded.problem(severity, code, message, document, path, key=key, hint=hint)
         self.found.append(item)
 
@@ -208,7 +208,7 @@ class _Checker:
             )
             for key, document in self.projects.items()
         ]
-        timeline = as_planned(planned)
+        timeline = work_left(planned, today)
         told: set[str] = set()
         for cycle in timeline.cycles:
             if told.isdisjoint(cycle):
@@ -227,7 +227,7 @@ class _Checker:
             if self.after.get(project, {}).get(key):
                 names = [name.removeprefix(f"{project}/") for name in cycle]
                 message = f"circular dependency: {' → '.join(names)}"
-                place = (*self.tasks[project][key].path, "depends_on")
+                place = (self.tasks[project][key], "depends_on")
                 document = self.projects[project]
                 hint = "each waits for the next; take one of them out"
                 self.say("error", "circular-dependency", message, document, place, hint=hint)
@@ -267,7 +267,7 @@ class _Project:
         severity: Severity,
         code: str,
         message: str,
-        place: Sequence[str | int],
+        place: Sequence[Entry | str | int],
         *,
         key: bool = False,
         hint: str = "",
@@ -287,9 +287,9 @@ class _Project:
                 source = self.document.source(entry.key)
                 message = f"the task `{entry.key}` is declared on line {source.line} already"
                 hint = "task keys are unique in a project, whatever the nesting"
-                self._say("error", "duplicate-task", message, entry.path, key=True, hint=hint)
+                self._say("error", "duplicate-task", message, (entry,), key=True, hint=hint)
 
-    def _common(self, path: tuple[str, ...], data: spec.Project | spec.Task) -> None:
+    def _common(self, path: tuple[Entry | str, ...], data: spec.Project | spec.Task) -> None:
         self._owner(path, data)
         for name in self.checker.known:
             if name in data:
@@ -301,7 +301,7 @@ class _Project:
             message = f"due on {due}, before the start on {start}"
             self._say("error", "due-before-start", message, (*path, "due"))
 
-    def _owner(self, path: tuple[str, ...], data: Mapping[str, object]) -> None:
+    def _owner(self, path: tuple[Entry | str, ...], data: Mapping[str, object]) -> None:
         owner, checker = data.get("owner"), self.checker
         if owner is None or owner in checker.persons or owner in checker.unsure:
             return
@@ -310,7 +310,7 @@ class _Project:
             message = f"nobody is called `{owner}`"
             self._say("error", "unknown-person", message, (*path, "owner"), hint=hint)
 
-    def _platforms(self, path: tuple[str, ...], names: Collection[str]) -> None:
+    def _platforms(self, path: tuple[Entry | str, ...], names: Collection[str]) -> None:
         checker = self.checker
         for i, name in enumerate(names):
             place = (*path, "platforms", i)
@@ -331,7 +331,7 @@ class _Project:
         for key, milestone in self.data.get("milestones", {}).items():
             self._within(("milestones", key), "due", milestone.get("due"))
 
-    def _within(self, path: tuple[str, ...], name: str, day: str | None) -> None:
+    def _within(self, path: tuple[Entry | str, ...], name: str, day: str | None) -> None:
         """Report a date outside the project's own dates."""
         start, due = self.data.get("start"), self.data.get("due")
         if day and due and day > due:
@@ -341,7 +341,7 @@ class _Project:
             message = f"{name} on {day}, before the project starts on {start}"
             self._say("error", "before-project", message, (*path, name))
 
-    def _milestone(self, path: tuple[str, ...], milestone: str | None) -> None:
+    def _milestone(self, path: tuple[Entry | str, ...], milestone: str | None) -> None:
         milestones = self.data.get("milestones", {})
         if milestone and milestone not in milestones and milestone not in self.document.removed:
             hint = suggest(milestone, milestones) or (
@@ -351,7 +351,7 @@ class _Project:
             self._say("error", "unknown-milestone", message, (*path, "milestone"), hint=hint)
 
     def _task(self, entry: Entry) -> None:
-        task, path = entry.task, entry.path
+        task, path = entry.task, (entry,)
         self._common(path, task)
         self._milestone(path, task.get("milestone"))
         if entry.cycle is None:
@@ -362,7 +362,7 @@ class _Project:
         if references := task.get("depends_on"):
             self.after[entry.key] = list(self._depends_on(entry, path, references))
 
-    def _repeat(self, entry: Entry, path: tuple[str, ...]) -> None:
+    def _repeat(self, entry: Entry, path: tuple[Entry | str, ...]) -> None:
         task, repeat = entry.task, entry.task.get("repeat")
         if task.get("due"):
             message = "the due date of a task that repeats comes from `repeat`"
@@ -385,7 +385,7 @@ class _Project:
                 self._say("error", "due-before-start", message, (*path, "repeat", "until"))
 
     def _depends_on(
-        self, entry: Entry, path: tuple[str, ...], references: Sequence[str]
+        self, entry: Entry, path: tuple[Entry | str, ...], references: Sequence[str]
     ) -> Iterator[str]:
         """Yield the addresses of what a task depends on; report what it cannot depend on."""
         above = {item.key for item in entry.above()}
@@ -406,7 +406,9 @@ class _Project:
             elif entry not in target.above():
                 yield f"{project}/{key}"
 
-    def _dangling(self, place: Sequence[str | int], reference: str, project: str, key: str) -> None:
+    def _dangling(
+        self, place: Sequence[Entry | str | int], reference: str, project: str, key: str
+    ) -> None:
         checker = self.checker
         if project == self.key:
             if key in self.document.removed:
@@ -427,6 +429,10 @@ class _Project:
             hint = suggest(key, checker.tasks[project])
             message = f"there is no task `{reference}`"
             self._say("error", "unknown-task", message, place, hint=hint)
+
+
+def _steps(part: Entry | str | int) -> tuple[str | int, ...]:
+    return part.path if isinstance(part, Entry) else (part,)
 
 
 def split_reference(project: str, reference: str) -> tuple[str, str]:

@@ -62,14 +62,14 @@ class Planned:
         return self.project["key"]
 
 
-def as_planned(projects: Sequence[Planned]) -> Timeline:
-    """Return the timeline of all work, whatever the date; its cycles are what `check` reports."""
-    return schedule([work for item in projects for work in _works(item, None)])
+def work_left(projects: Sequence[Planned], today: date) -> Timeline:
+    """Return the timeline of the work that is left; its cycles are those of all work."""
+    return schedule([work for item in projects for work in _works(item, today)])
 
 
-def late(projects: Sequence[Planned], planned: Timeline, today: date) -> Iterator[Late]:
+def late(projects: Sequence[Planned], left: Timeline, today: date) -> Iterator[Late]:
     """Yield the deadlines that cannot be met, at most one for each chain of reasons."""
-    left: Timeline | None = None
+    planned: Timeline | None = None
     for item in projects:
         dues = {f"{item.key}/{entry.key}": entry.task.get("due") or "" for entry in item.tasks}
         count = 0
@@ -77,9 +77,9 @@ def late(projects: Sequence[Planned], planned: Timeline, today: date) -> Iterato
             past = due < today.isoformat()
             if (past and not item.project.get("start")) or not addresses or count >= MAX_LATE:
                 continue
-            if not past and left is None:
-                left = schedule([work for other in projects for work in _works(other, today)])
-            timeline = planned if past or left is None else left
+            if past and planned is None:
+                planned = schedule([work for other in projects for work in _works(other, None)])
+            timeline = planned if past and planned is not None else left
             last = max(addresses, key=timeline.finish)
             if not timeline.finish(last):
                 continue

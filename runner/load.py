@@ -35,11 +35,11 @@ MAX_TOTAL: Final = 512 * 1024 * 1024
 
 SUFFIXES: Final = (".yaml", ".yml")
 
-Data = TypeVar("Data", covariant=True)
+Data_co = TypeVar("Data_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Document(Generic[Data]):
+class Document(Generic[Data_co]):
     """One document of a spec file.
 
     Attributes:
@@ -53,7 +53,7 @@ class Document(Generic[Data]):
 
     file: str
     number: int
-    data: Data
+    data: Data_co
     places: Mapping[str, tuple[int, int]]
     removed: frozenset[str] = frozenset()
 
@@ -232,7 +232,9 @@ class _Loader:
                 problems.append(kind)
                 self.incomplete = True
                 continue
-            places = dict(_places(value))
+            places: dict[str, tuple[int, int]] = {}
+            for place, at in _places(value):
+                places.setdefault(place, at)
             shaped = shape(text, number, kind, value, self.third_party)
             if isinstance(shaped, tuple):
                 problems.extend(shaped)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import NamedTuple
 
 DAY = 8 * 60
 """Working minutes in a day."""
@@ -29,8 +30,7 @@ def last_day(minutes: int) -> date:
     return _MONDAY + timedelta(days=weeks * 7 + weekday)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One task for the forward pass.
 
     Attributes:
@@ -101,13 +101,37 @@ class _Pass:
 
     def run(self) -> Timeline:
         """Settle all nodes, what they wait for first."""
-        for node in range(len(self.at)):
-            if self.at[node] < 0:
-                self._settle(node)
+        for i, work in enumerate(self.works):
+            if i in self.children or not self._settle_leaf(i, work):
+                self._settle(2 * i + 1)
         cycles = [self._names(cycle) for cycle in self.cycles]
         return Timeline(self.works, cycles, self.at, self.cause, self.index)
 
+    def _settle_leaf(self, i: int, work: Work) -> bool:
+        """Settle a task without subtasks if all it waits for is settled: the usual case."""
+        at, index = self.at, self.index
+        begin, cause = work.not_before, -1
+        if work.parent in index:
+            node = 2 * index[work.parent]
+            if at[node] < 0:
+                return False
+            if at[node] > begin:
+                begin, cause = at[node], node
+        for address in work.after:
+            node = 2 * index.get(address, -1) + 1
+            if node > 0:
+                if at[node] < 0:
+                    return False
+                if at[node] > begin:
+                    begin, cause = at[node], node
+        at[2 * i], self.cause[2 * i] = begin, cause
+        at[2 * i + 1] = begin + work.minutes
+        self.cause[2 * i + 1] = 2 * i if at[2 * i + 1] else -1
+        return True
+
     def _settle(self, first: int) -> None:
+        if self.at[first] >= 0:
+            return
         stack = [(first, self._needs(first))]
         grey = {first: 0}
         while stack:
