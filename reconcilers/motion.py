@@ -393,6 +393,12 @@ class Motion:
         if not task.id or operation.remote_id not in ("", task.id):
             raise _unreadable(answer, "the write of a task")
         read = self._fields(task) if task.status else {}
+        if "labels" in read:
+            # What people added is theirs, and no part of what was agreed on.
+            there = strings(read["labels"])
+            read["labels"] = tuple(
+                label for label in strings(operation.desired.get("labels")) if label in there
+            )
         comparable = CAPABILITIES.observable("task") & names & operation.desired.keys()
         fields: dict[str, Value] = {
             name: read[name]
