@@ -128,6 +128,8 @@ def to_remote(
     draft = Draft()
     for change in changes:
         remote = _REMOTE.get((kind, change.name))
+        if remote is None:
+            continue
         if change.name == "labels":
             _put_labels(draft, kind, change, names, new=new)
         elif change.name == "links":
@@ -136,8 +138,8 @@ def to_remote(
             _put_dependencies(draft, object_id, change, names)
         elif change.name == "container":
             team_id = names.team.id if names.team else None
-            draft.input[str(remote)] = [team_id] if kind == "project" else team_id
-        elif remote:
+            draft.input[remote] = [team_id] if kind == "project" else team_id
+        else:
             _put(draft, kind, remote, change, names)
     return draft
 

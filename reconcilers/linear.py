@@ -324,7 +324,8 @@ class Linear:
         if change.kind == "task" and team and isinstance(operation.desired.get("project"), str):
             self._team_keys.setdefault(str(operation.desired["project"]), set()).add(team)
         if "labels" in fields:
-            before, after = strings(fields["labels"].before), strings(fields["labels"].after)
+            labels = _with_others(operation, fields["labels"])
+            before, after = strings(labels.before), strings(labels.after)
             if change.kind == "project":
                 needs.project_labels.update(after)
             else:
@@ -485,6 +486,7 @@ class Linear:
         names_changed = {item.name for item in fields}
         needs_team = bool(names_changed & _NEEDING_TEAM)
         names = self._names(operation, {}, team=needs_team)
+        fields = [_with_others(operation, item) for item in fields]
         draft = to_remote(change.kind, change.remote_id, fields, names, new=False)
         request = _Request()
         job = _Job(operation, draft, stub=Stub(change.remote_id, "", ""))
@@ -548,6 +550,15 @@ class Linear:
             raise self._refusal(change, receipt.problem)
         stub = receipt.objects[0] if receipt.objects else Stub(change.remote_id, "", "")
         return Written(change.remote_id, stub.url, stub.updated_at)
+
+
+def _with_others(operation: Operation, item: FieldChange) -> FieldChange:
+    """Return the change with the labels that people put on a project, which can only be replaced."""
+    if item.name != "labels" or operation.change.kind != "project":
+        return item
+    before, after = set(strings(item.before)), set(strings(item.after))
+    there = set(strings(operation.drift.get("labels", item.before)))
+    return replace(item, after=tuple(sorted(there - (before - after) | after)))
 
 
 def _create(kind: Kind, values: Mapping[str, object]) -> Step:
