@@ -286,7 +286,7 @@ class _Reader:
         tag, anchor = event.tag, event.anchor
         value: list[Plain] | Mapping = []
         if isinstance(event, yaml.MappingStartEvent):
-            mark = (at or event).start_mark
+            mark = (at if at is not None and key is not None else event).start_mark
             value = Mapping()
             value.line, value.column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         self._put(event, holder, key, value)

@@ -54,6 +54,9 @@ TEXT_FIELDS = (
 )
 """Fields that are taken from a document as they are; the others are references."""
 
+LISTS = ("labels", "links")
+"""Those of them that hold several values."""
+
 DEFAULTED = ("status", "priority", "owner", "estimate", "labels")
 """Fields that a task takes from its project's `defaults`."""
 
@@ -324,13 +327,18 @@ class _Tasks:
 
 def _fields(data: Mapping[str, object]) -> dict[str, Value]:
     """Return the declared fields of a document that are no references."""
-    return {name: _value(data[name]) for name in TEXT_FIELDS if name in data}
+    given = cast("Mapping[str, Value]", data)
+    fields = {name: given[name] for name in TEXT_FIELDS if name in data}
+    for name in LISTS:
+        if name in fields:
+            fields[name] = _value(data[name])
+    return fields
 
 
 def _value(value: object) -> Value:
     """Return a value of a document as a field's: lists become tuples."""
     if isinstance(value, list):
-        return tuple(str(item) for item in cast("list[object]", value))
+        return tuple(map(str, cast("list[object]", value)))
     if isinstance(value, dict):
         return _encode(value)
     return cast("Value", value)
