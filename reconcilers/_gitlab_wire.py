@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from reconcilers import _gitlab_text as text
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
@@ -191,7 +191,8 @@ class Api:
         try:
             return await self.write("PUT", at.path, body, parse, repeatable=True)
         except PermanentError as error:
-            raise explained(error) from error
+            explain(error)
+            raise
 
     async def write(
         self,
@@ -218,6 +219,47 @@ class Api:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier runs learned: project ids by path, user ids by identity, tiers by project."""
+
+    projects: dict[str, int]
+    users: dict[str, int]
+    paid: dict[str, bool]
+
+    @classmethod
+    def of(cls, lookups: dict[str, object]) -> Known:
+        """Return what is usable of `lookups`, which from then on follows every change."""
+        known = cls(
+            projects=only(lookups.get("projects"), int),
+            users=only(lookups.get("users"), int),
+            paid=only(lookups.get("paid"), bool),
+        )
+        lookups.update(projects=known.projects, users=known.users, paid=known.paid)
+        return known
+
+    async def project(self, api: Api, path: str) -> int:
+        """Return the number of the GitLab project at `path`; asked for once and for all."""
+        if path not in self.projects:
+            try:
+                self.projects[path] = await api.get(
+                    f"/projects/{quote(path, safe='')}", lambda data: need(data, "id", int)
+                )
+            except PermanentError as error:
+                if error.status == 404:
+                    error.message = f"there is no project {path}, or the token cannot see it"
+                    error.hint = "check `project` in the Integrations spec, and the token"
+                raise
+        return self.projects[path]
+
+    async def find_members(self, api: Api, project: int, wanted: set[str]) -> None:
+        """Learn who of a GitLab project's members is `wanted`, by user name or e-mail address."""
+        async for member in api.pages(f"/projects/{project}/members/all", {}, mapping):
+            names = {member.get(name) for name in ("username", "public_email", "email")}
+            for identity in wanted & names:
+                self.users[identity] = need(member, "id", int)
+
+
 async def unless_gone(request: Awaitable[object]) -> None:
     """Wait for a request; that the object is not there is fine, unless nothing can be seen."""
     try:
@@ -227,12 +269,11 @@ async def unless_gone(request: Awaitable[object]) -> None:
             raise
 
 
-def explained(error: PermanentError) -> PermanentError:
-    """Return the error of an update, in words that help where the object is not there."""
+def explain(error: PermanentError) -> None:
+    """Put the refusal of an update into words that help where the object is not there."""
     if error.status == 404:
         error.message = "it was deleted or moved away there, or the token cannot see it any more"
         error.hint = "bring it back there, or let go of it with: trueup state"
-    return error
 
 
 def anything(data: object) -> object:

@@ -12,8 +12,7 @@ milestone, `42~5` a label.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -22,64 +21,41 @@ from reconcilers import _gitlab_wire as wire
 from reconcilers._contract import (
     Capabilities,
     Connection,
-    Field,
     Limits,
-    Links,
     Observed,
     Operation,
     Profile,
     Wanted,
     Written,
 )
-from reconcilers._gitlab_wire import Api, Ref, Remote, ref
+from reconcilers._gitlab_fields import (
+    ARCHIVED,
+    CLOSED,
+    COLOR,
+    FIELDS,
+    NOT_CARRIED,
+    OVERLAP,
+    PROJECT,
+    before_of,
+    canonical,
+    compose,
+    difference,
+    from_remote,
+    label_changes,
+    needs_of,
+    suffix,
+    texts,
+    to_remote,
+)
+from reconcilers._gitlab_wire import Api, Known, Ref, Remote, ref
 from reconcilers._transport import Transport
 from schemas.domain import ACTIONS, Change, Fields, Kind, Value, project_of
-from schemas.errors import (
-    PermanentError,
-    PlatformError,
-)
+from schemas.errors import PermanentError, PlatformError
 
 if TYPE_CHECKING:
     import httpx
 
     from reconcilers._budget import Budget
-
-COLOR = "#6699cc"
-PROJECT = "project::"
-CANCELED = "status::canceled"
-STATUSES = {
-    "status::backlog": "backlog",
-    "status::in_progress": "in_progress",
-    CANCELED: "canceled",
-}
-PRIORITIES = {f"priority::{name}": name for name in ("urgent", "high", "medium", "low")}
-ARCHIVED = "trueup::archived"
-"""Tells an issue that was pruned from one that is done: both are closed."""
-
-CLOSED = frozenset({"done", "canceled"})
-NOT_CARRIED = ("labels", "milestone", "owner", "priority", "project", "status")
-"""What an issue may lose when it moves to a GitLab project that does not have the same."""
-
-OVERLAP = timedelta(minutes=10)
-"""How far back `observe` looks beyond what it is asked for, since clocks differ."""
-
-FIELDS = (
-    Field("title", "label description", ("project",)),
-    Field("key", "label name", ("project",), note="a label `project::KEY`"),
-    Field("title", "title", ("milestone", "task"), note="a milestone's is made unique by its key"),
-    Field("description", "description", ("milestone", "task"), note="the marker comment follows"),
-    Field("status", "state, `status::` label", note="closed for done and canceled, else open"),
-    Field("priority", "`priority::` label"),
-    Field("owner", "assignee_ids", note="a member of the GitLab project, by user name"),
-    Field("due", "due_date", ("milestone", "task")),
-    Field("estimate", "weight", note="whole hours, rounded up; Premium and Ultimate only"),
-    Field("labels", "labels", note="labels that people add stay"),
-    Field("links", "description", note="a list below the text"),
-    Field("milestone", "milestone_id"),
-    Field("depends_on", "issue links", note="`relates to` on GitLab Free", observed=False),
-    Field("project", "`project::` label"),
-    Field("container", "project", ("project", "milestone", "task")),
-)
 
 
 def price(changes: Sequence[Change]) -> int:
@@ -112,7 +88,7 @@ def _requests(change: Change) -> int:
         return 1 + relocated
     if change.action in {"archive", "delete"}:
         return 1
-    added, removed = _links_of(after), _links_of(_before(change))
+    added, removed = needs_of(after), needs_of(before_of(change))
     links = len(added - removed) + len(removed - added) + bool(removed - added)
     if change.action == "create":
         return 1 + (after.get("status") in CLOSED) + links
@@ -162,145 +138,6 @@ def transport(
     )
 
 
-def canonical(name: str, value: Value) -> Value:
-    """Return the form in which two values of a field are compared after a read."""
-    return weight(value) * 60 or None if name == "estimate" else value
-
-
-def weight(estimate: Value) -> int:
-    """Return an issue's weight for an estimate in minutes: hours, rounded up; 0 for none."""
-    return -(-int(estimate) // 60) if isinstance(estimate, int) else 0
-
-
-def from_remote(
-    remote: Remote, container: str, address: str, links: Links, users: Mapping[str, int]
-) -> Observed:
-    """Return an object in our words.
-
-    Args:
-        remote: what GitLab answered.
-        container: the path of the GitLab project that it is in.
-        address: the resource's address.
-        links: for references, as far as they are bound.
-        users: GitLab's user ids by the identities that we know them by.
-    """
-    fields: dict[str, Value] = {"title": remote.title, "container": container}
-    kind: Kind = "project"
-    archived = False
-    if remote.ref.sigil == "~":
-        title, marker = text.read_label(remote.body)
-        fields.update(title=title, key=remote.title.removeprefix(PROJECT))
-    else:
-        body = text.read(remote.body)
-        marker, archived = body.marker, remote.closed
-        fields.update(description=body.description, due=remote.due)
-    if remote.ref.sigil == "%":
-        kind = "milestone"
-        fields.update(title=remote.title.removesuffix(_suffix(address)))
-    elif remote.ref.sigil == "#":
-        kind, archived = "task", remote.closed and ARCHIVED in remote.labels
-        fields.update(_issue_fields(remote, links, users))
-    return Observed(
-        kind=kind,
-        remote_id=str(remote.ref),
-        marker=marker,
-        fields=fields,
-        url=remote.url,
-        revision=remote.updated_at,
-        archived=archived,
-        updated_at=remote.updated_at,
-    )
-
-
-def _issue_fields(remote: Remote, links: Links, users: Mapping[str, int]) -> dict[str, Value]:
-    labels = remote.labels
-    fields: dict[str, Value] = {
-        "status": _status(remote),
-        "priority": next((name for label, name in PRIORITIES.items() if label in labels), "none"),
-        "labels": tuple(label for label in labels if not _reserved(label)),
-        "links": text.read(remote.body).links,
-        "milestone": links.address(str(remote.milestone)) if remote.milestone else None,
-        "owner": None,
-    }
-    if remote.assignee:
-        number, name = remote.assignee
-        fields["owner"] = next((who for who, user in users.items() if user == number), name)
-    if remote.weighted:
-        fields["estimate"] = remote.weight * 60 or None
-    projects = [label.removeprefix(PROJECT) for label in labels if label.startswith(PROJECT)]
-    if len(projects) == 1 and links.remote_id(projects[0]):
-        fields["project"] = projects[0]
-    return fields
-
-
-def _status(remote: Remote) -> str:
-    if remote.closed:
-        return "canceled" if CANCELED in remote.labels else "done"
-    found = [status for label, status in STATUSES.items() if label in remote.labels]
-    open_status = [status for status in found if status not in CLOSED]
-    return open_status[-1] if open_status else "todo"
-
-
-def _reserved(label: str) -> bool:
-    ours = {*STATUSES, *PRIORITIES, ARCHIVED}
-    return label in ours or label.startswith(PROJECT)
-
-
-def to_remote(after: Fields, links: Links, users: Mapping[str, int]) -> dict[str, object]:
-    """Return an issue's properties for `after`; its labels, state and text come beside them."""
-    body: dict[str, object] = {}
-    if "title" in after:
-        body["title"] = after["title"]
-    if "due" in after:
-        body["due_date"] = after["due"] or ""
-    if "estimate" in after:
-        body["weight"] = weight(after["estimate"])
-    if "owner" in after:
-        body["assignee_ids"] = [users.get(str(after["owner"]), 0)]
-    if "milestone" in after:
-        bound = links.remote_id(str(after["milestone"])) if after["milestone"] else None
-        body["milestone_id"] = ref(bound).number if bound else 0
-    return body
-
-
-def label_changes(after: Fields, before: Fields) -> tuple[list[str], list[str]]:
-    """Return which labels to add and which to take away: those that people added stay."""
-    add, remove = set[str](), set[str]()
-    if "labels" in after:
-        wanted, agreed = _texts(after["labels"]), _texts(before.get("labels"))
-        add |= wanted - agreed
-        remove |= agreed - wanted
-    # GitLab Free knows no scopes, so the other labels of a scope are taken away by name.
-    for name, scope in (("status", STATUSES), ("priority", PRIORITIES)):
-        if name in after:
-            add |= {label for label, value in scope.items() if value == after[name]}
-            remove |= scope.keys()
-    if "project" in after:
-        add |= {PROJECT + key for key in [after["project"]] if isinstance(key, str)}
-        remove |= {PROJECT + key for key in [before.get("project")] if isinstance(key, str)}
-    return sorted(add), sorted(remove - add)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What earlier runs learned: project ids by path, user ids by identity, tiers by project."""
-
-    projects: dict[str, int]
-    users: dict[str, int]
-    paid: dict[str, bool]
-
-    @classmethod
-    def of(cls, lookups: dict[str, object]) -> Known:
-        """Return what is usable of `lookups`, which from then on follows every change."""
-        known = cls(
-            projects=wire.only(lookups.get("projects"), int),
-            users=wire.only(lookups.get("users"), int),
-            paid=wire.only(lookups.get("paid"), bool),
-        )
-        lookups.update(projects=known.projects, users=known.users, paid=known.paid)
-        return known
-
-
 class Gitlab:
     """The reconciler: see `reconcilers._contract.Reconciler`."""
 
@@ -321,13 +158,13 @@ class Gitlab:
             after = operation.change.values()
             project = 0
             if operation.change.action == "create" or "container" in after:
-                project = await self._project(self._container(operation.desired))
+                project = await self._known.project(self._api, self._container(operation.desired))
             if owner := after.get("owner"):
                 project = project or ref(operation.remote_id).project
                 wanted.setdefault(project, set()).add(str(owner))
         for project, owners in wanted.items():
             if not owners <= self._known.users.keys():
-                await self._look_up_members(project, owners)
+                await self._known.find_members(self._api, project, owners)
 
     async def find(self, wanted: Sequence[Wanted]) -> Mapping[str, Observed]:
         """Return the objects with the markers asked for; of duplicates the oldest."""
@@ -365,7 +202,7 @@ class Gitlab:
 
     async def create(self, operation: Operation) -> Written:
         """Create the object with its marker."""
-        project = await self._project(self._container(operation.desired))
+        project = await self._known.project(self._api, self._container(operation.desired))
         if operation.change.kind == "project":
             return await self._create_label(operation, project)
         if operation.change.kind == "milestone":
@@ -373,7 +210,7 @@ class Gitlab:
             return await self._write_milestone(operation, "POST", path, operation.desired)
         fields = {name: value for name, value in operation.desired.items() if value}
         body = to_remote(fields, self._links, self._known.users)
-        body["description"] = _compose(operation)
+        body["description"] = compose(operation)
         body["labels"] = label_changes(fields, {})[0]
         body["confidential"] = False
         issue = await self._api.write(
@@ -397,7 +234,7 @@ class Gitlab:
             return await self._update_label(operation, at)
         if at.sigil == "%":
             return await self._write_milestone(operation, "PUT", at.path, after)
-        return await self._update_issue(operation, at, after, _before(operation.change))
+        return await self._update_issue(operation, at, after, before_of(operation.change))
 
     async def move(self, operation: Operation) -> Written:
         """Rename or relabel; into another GitLab project, issues move and the rest is remade."""
@@ -405,7 +242,7 @@ class Gitlab:
         change = operation.change
         if "container" not in change.values():
             return await self.update(operation)
-        target = await self._project(self._container(operation.desired))
+        target = await self._known.project(self._api, self._container(operation.desired))
         if target == at.project:
             return await self.update(operation)
         if at.sigil != "#":
@@ -417,7 +254,7 @@ class Gitlab:
         )
         carried = {name: operation.desired.get(name) for name in NOT_CARRIED}
         after = {name: value for name, value in carried.items() if value} | change.values()
-        before = {name: value for name, value in _before(change).items() if name != "labels"}
+        before = {name: value for name, value in before_of(change).items() if name != "labels"}
         before.setdefault("status", operation.base.get("status"))
         return await self._update_issue(operation, moved.ref, after, before)
 
@@ -505,16 +342,16 @@ class Gitlab:
     ) -> Written:
         body: dict[str, object] = {}
         if "description" in after or method == "POST":
-            body["description"] = _compose(operation)
+            body["description"] = compose(operation)
         if "due" in after:
             body["due_date"] = after["due"] or ""
         if state_event:
             body["state_event"] = state_event
-        suffix = _suffix(operation.change.address)
+        ending = suffix(operation.change.address)
         title = str(operation.desired["title"])
         if "title" in after:
             # One that ends like a qualified title is qualified, so that it reads back the same.
-            body["title"] = title + suffix if title.endswith(suffix) else title
+            body["title"] = title + ending if title.endswith(ending) else title
         repeatable = method == "PUT"
         try:
             milestone = await self._api.write(
@@ -522,8 +359,9 @@ class Gitlab:
             )
         except PermanentError as error:
             if error.code != "title":
-                raise wire.explained(error) from error
-            body["title"] = title + suffix
+                wire.explain(error)
+                raise
+            body["title"] = title + ending
             milestone = await self._api.write(
                 method, path, body, wire.read_milestone, repeatable=repeatable
             )
@@ -550,11 +388,11 @@ class Gitlab:
         if remove:
             body["remove_labels"] = remove
         if "description" in after:
-            body["description"] = _compose(operation)
+            body["description"] = compose(operation)
         elif "links" in after:
             present = await self._api.get(at.path, wire.read_issue)
             about = text.read(present.body).description
-            body["description"] = _compose(operation, about)
+            body["description"] = compose(operation, about)
         issue = await self._api.put(at, body, wire.read_issue) if body else None
         return await self._finish(operation, at, issue, after, before, [])
 
@@ -570,7 +408,7 @@ class Gitlab:
         """Bring the dependencies in line, and say how all of it went."""
         if issue:
             self._known.paid[str(at.project)] = issue.weighted
-        wanted, agreed = _links_of(after), _links_of(before)
+        wanted, agreed = needs_of(after), needs_of(before)
         if "depends_on" in after:
             unfinished += await self._depend(at, wanted - agreed)
             unfinished += await self._release(at, agreed - wanted)
@@ -645,9 +483,9 @@ class Gitlab:
                 continue
             if name != "labels":
                 kept[name] = seen[name]
-                warnings.append(_difference(name, wanted))
-            elif lost := _texts(wanted) - _texts(seen[name]):
-                kept[name] = tuple(sorted(_texts(wanted) - lost))
+                warnings.append(difference(name, wanted))
+            elif lost := texts(wanted) - texts(seen[name]):
+                kept[name] = tuple(sorted(texts(wanted) - lost))
                 warnings.append(f"GitLab did not take the labels {', '.join(sorted(lost))}")
         return Written(
             str(remote.ref),
@@ -677,32 +515,11 @@ class Gitlab:
             )
         return path
 
-    async def _project(self, path: str) -> int:
-        """Return the number of the GitLab project at `path`; asked for once and for all."""
-        if path not in self._known.projects:
-            where = f"/projects/{quote(path, safe='')}"
-            try:
-                number = await self._api.get(where, lambda data: wire.need(data, "id", int))
-            except PermanentError as error:
-                if error.status == 404:
-                    error.message = f"there is no project {path}, or the token cannot see it"
-                    error.hint = "check `project` in the Integrations spec, and the token"
-                raise
-            self._known.projects[path] = number
-        return self._known.projects[path]
-
-    async def _look_up_members(self, project: int, owners: set[str]) -> None:
-        path = f"/projects/{project}/members/all"
-        async for member in self._api.pages(path, {}, wire.mapping):
-            names = {member.get(name) for name in ("username", "public_email", "email")}
-            for owner in owners & names:
-                self._known.users[owner] = wire.need(member, "id", int)
-
     async def _list(
         self, container: str, kind: Kind, filters: Mapping[str, str]
     ) -> AsyncIterator[Remote]:
         """Yield a GitLab project's objects of one kind; the filters are for issues only."""
-        project = await self._project(container)
+        project = await self._known.project(self._api, container)
         where = f"/projects/{project}"
         if kind == "project":
             pages = self._api.pages(
@@ -718,37 +535,6 @@ class Gitlab:
             yield remote
 
 
-def _difference(name: str, wanted: Value) -> str:
-    if name == "owner" and wanted:
-        return f"{wanted} is no member of the GitLab project: not assigned"
-    return f"GitLab keeps another {name} than declared"
-
-
-def _compose(operation: Operation, about: str | None = None) -> str:
-    """Return the description to send: `about`, or the desired text, with links and marker."""
-    description = about or operation.desired.get("description")
-    links = [str(link) for link in wire.items(operation.desired.get("links"))]
-    shown = str(description) if description else None
-    return text.compose(text.Text(shown, tuple(links), operation.marker))
-
-
-def _suffix(address: str) -> str:
-    """Return what makes a milestone's title unique among those of other projects of ours."""
-    return f" ({project_of(address)})"
-
-
 def _list_of(kind: Kind, address: str) -> str:
     """Return the project whose issues are listed to find a task; the other kinds have one list."""
     return project_of(address) if kind == "task" else ""
-
-
-def _before(change: Change) -> dict[str, Value]:
-    return {item.name: item.before for item in change.fields}
-
-
-def _links_of(fields: Fields) -> set[str]:
-    return _texts(fields.get("depends_on"))
-
-
-def _texts(value: Value) -> set[str]:
-    return {str(item) for item in wire.items(value)}

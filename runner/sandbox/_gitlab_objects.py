@@ -89,6 +89,7 @@ class Link:
     source: int
     target: int
     type: str
+    made_at: str
 
 
 class Objects:
@@ -136,16 +137,16 @@ class Objects:
             found.append(shown)
         return found
 
-    def linked(self, issue: Issue) -> list[tuple[Issue, str, int]]:
-        """Return the issues linked to one, how, and the link's own id."""
+    def linked(self, issue: Issue) -> list[tuple[Issue, str, Link]]:
+        """Return the issues linked to one, how, and the link."""
         everything = {i.id: i for p in self.projects.values() for i in p.issues.values()}
-        found: list[tuple[Issue, str, int]] = []
+        found: list[tuple[Issue, str, Link]] = []
         for link in self.links.values():
             if issue.id == link.source:
-                found.append((everything[link.target], link.type, link.id))
+                found.append((everything[link.target], link.type, link))
             elif issue.id == link.target:
                 kind = "is_blocked_by" if link.type == "blocks" else link.type
-                found.append((everything[link.source], kind, link.id))
+                found.append((everything[link.source], kind, link))
         return found
 
     def user(self, number: int) -> dict[str, Any]:

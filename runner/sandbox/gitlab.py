@@ -381,8 +381,11 @@ class GitlabStandIn:
         issue.moved_to, issue.closed_at, issue.updated_at = moved.id, now, now
         for number, link in self.there.links.items():
             ends = {issue.id: moved.id}
-            source, other = ends.get(link.source, link.source), ends.get(link.target, link.target)
-            self.there.links[number] = Link(number, source, other, link.type)
+            self.there.links[number] = replace(
+                link,
+                source=ends.get(link.source, link.source),
+                target=ends.get(link.target, link.target),
+            )
         return Reply(201, self.there.issue(moved))
 
     # Links and notes of issues
@@ -391,8 +394,14 @@ class GitlabStandIn:
         """`GET /projects/:id/issues/:issue_iid/links`."""
         issue = self._find_issue(project, iid)
         shown = [
-            {**self.there.issue(other), "issue_link_id": number, "link_type": kind}
-            for other, kind, number in self.there.linked(issue)
+            {
+                **self.there.issue(other),
+                "issue_link_id": link.id,
+                "link_type": kind,
+                "link_created_at": link.made_at,
+                "link_updated_at": link.made_at,
+            }
+            for other, kind, link in self.there.linked(issue)
         ]
         return Reply(200, shown)
 
@@ -414,7 +423,7 @@ class GitlabStandIn:
         ends = (other.id, issue.id) if kind == "is_blocked_by" else (issue.id, other.id)
         number = self.world.number("gitlab/link")
         stored = "relates_to" if kind == "relates_to" else "blocks"
-        self.there.links[number] = Link(number, *ends, stored)
+        self.there.links[number] = Link(number, *ends, stored, self.world.instant("gitlab"))
         shown = {
             "source_issue": self.there.issue(issue),
             "target_issue": self.there.issue(other),
@@ -426,8 +435,8 @@ class GitlabStandIn:
         """`DELETE /projects/:id/issues/:issue_iid/links/:issue_link_id`."""
         issue = self._find_issue(project, iid)
         for other, kind, link in self.there.linked(issue):
-            if str(link) == number:
-                del self.there.links[link]
+            if str(link.id) == number:
+                del self.there.links[link.id]
                 shown = {
                     "source_issue": self.there.issue(issue),
                     "target_issue": self.there.issue(other),
