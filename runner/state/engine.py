@@ -1,0 +1,162 @@
+"""The small surface that a backend implements; everything typed is built on it once.
+
+A backend moves columns of plain cells in and out of Delta tables: text, 64-bit integers, booleans
+and nulls, with dates and instants as ISO text. It knows nothing of bindings, runs or leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from runner.state.contract import Key, Merged
+from schemas.tables import Name, Table
+
+Cell: TypeAlias = str | int | bool | None
+Columns: TypeAlias = dict[str, list[Cell]]
+"""A batch of rows, column by column, all equally long."""
+
+Where: TypeAlias = Mapping[str, Sequence[str]]
+"""For each column named, the values that it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Makes a merge of one row a compare-and-swap.
+
+    Attributes:
+        column: what is compared.
+        expected: what it must hold for the row to be replaced; `None` where there must be no
+            row yet.
+    """
+
+    column: str
+    expected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a backend's diff found.
+
+    Attributes:
+        missing: keys wanted and not bound, in the order asked for.
+        rows: the bound rows that differ, whole.
+        gone: which of these are not wanted.
+        bound: how many rows there are in all.
+    """
+
+    missing: tuple[Key, ...] = ()
+    rows: Columns = field(default_factory=dict[str, list[Cell]])
+    gone: frozenset[Key] = frozenset()
+    bound: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One commit in a table's own log.
+
+    Attributes:
+        at: when it was made, an instant in UTC.
+        note: what we put into its `userMetadata`, or an empty string.
+    """
+
+    version: int
+    at: str
+    note: str
+
+
+class TableReader(Protocol):
+    """A backend as far as planning may use it. Tables that do not exist read as empty."""
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for people."""
+        ...
+
+    def properties(self) -> Mapping[str, str] | None:
+        """Return the table properties of `bindings`, or `None` where there is no state.
+
+        Raises:
+            StateVersionError: a newer trueup made it.
+        """
+        ...
+
+    def stamp(self) -> str:
+        """Return what changes whenever rows of the `VERSIONED` tables do, and only then."""
+        ...
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Where | None = None,
+        newest: str = "",
+        limit: int | None = None,
+    ) -> Columns:
+        """Return columns of the rows that match; columns that the table lacks are null.
+
+        Args:
+            table: which one.
+            columns: which ones, in this order.
+            where: restricts the rows.
+            newest: a column to sort by, greatest first.
+            limit: at most so many rows.
+        """
+        ...
+
+    def compare(self, rows: Iterable[tuple[str, str, str]]) -> Comparison:
+        """Compare wanted (address, platform, fingerprint) with `bindings`, inside the engine.
+
+        A bound row differs when it has another `desired_hash`, or drift, or a pending operation.
+        """
+        ...
+
+    def log(self, name: Name, limit: int) -> list[LogRecord]:
+        """Return the latest commits of a table, newest first."""
+        ...
+
+
+class TableWriter(TableReader, Protocol):
+    """A backend that may write. Lost races are done again on the new version, within reason."""
+
+    def ensure(self) -> None:
+        """Create the tables that are missing and add the columns that are; safe to repeat.
+
+        Raises:
+            StateVersionError: a newer trueup made them.
+        """
+        ...
+
+    def merge(
+        self,
+        table: Table,
+        rows: Columns,
+        removed: Columns,
+        note: str,
+        *,
+        fence: int = 0,
+        guard: Guard | None = None,
+    ) -> Merged:
+        """Insert or replace rows and delete others by key, in one commit.
+
+        Args:
+            table: its key tells rows apart.
+            rows: whole rows.
+            removed: the key columns of the rows to delete.
+            note: goes into the commit's `userMetadata`.
+            fence: raise `StateLocked` where the table bears a greater fencing number.
+            guard: replace the one row only if it is as expected; else nothing is counted.
+        """
+        ...
+
+    def append(self, table: Table, rows: Columns, note: str) -> None:
+        """Add rows, in one commit."""
+        ...
+
+    def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Set table properties; `change` maps the present ones to those to be set, if any.
+
+        It is called again when the commit loses a race, so it decides on the latest ones.
+        """
+        ...

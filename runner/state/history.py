@@ -1,0 +1,139 @@
+"""What changed when, by which run and commit: Delta's own log, joined with `sync_logs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from runner.state.codec import log_of, rows_of
+from runner.state.contract import Commit, HistoryEntry, LogRow
+from runner.state.engine import LogRecord, TableReader
+from schemas.domain import canonical
+from schemas.tables import TABLES, Name
+
+LOGGED: tuple[Name, ...] = ("bindings", "projects", "tasks", "sync_logs")
+"""Tables whose commits make a run worth telling of."""
+
+_MORE = 4
+"""A run makes about so many commits; a log is read in strides of as many per run wanted."""
+
+
+def note_of(commit: Commit, who: str, fence: int) -> str:
+    """Return the metadata of a commit as the JSON text that every engine can keep."""
+    note = {
+        "run": commit.run_id,
+        "commit": commit.git_commit,
+        "action": commit.action,
+        "note": commit.note,
+        "who": who,
+        "fence": fence,
+    }
+    return canonical({name: value for name, value in note.items() if value})
+
+
+def history(engine: TableReader, address: str | None, limit: int) -> list[HistoryEntry]:
+    """Return what the latest runs did, newest first; see `StateReader.history`."""
+    if limit < 1 or engine.properties() is None:
+        return []
+    if address is None:
+        runs = _runs(engine, limit)
+        latest = sorted(runs.values(), key=lambda run: (run.at, run.run_id), reverse=True)[:limit]
+        changes = _operations(engine, {"run_id": [run.run_id for run in latest]})
+        return [run.entry(changes.get(run.run_id, ())) for run in latest]
+    changes = _operations(engine, {"address": _names(engine, address)})
+    newest = sorted(changes, key=lambda run_id: (changes[run_id][-1].ended_at, run_id))[-limit:]
+    runs = _runs(engine, len(newest), set(newest)) if newest else {}
+    return [runs.get(run_id, _Run(run_id)).entry(changes[run_id]) for run_id in reversed(newest)]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run as the logs tell of it, from its newest commit back."""
+
+    run_id: str
+    at: str = ""
+    commit: str = ""
+    who: str = ""
+    version: int | None = None
+    actions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def add(self, name: Name, record: LogRecord, note: dict[str, object]) -> None:
+        self.at = max(self.at, record.at)
+        self.commit = self.commit or str(note.get("commit", ""))
+        self.who = self.who or str(note.get("who", ""))
+        if name == "bindings" and self.version is None:
+            self.version = record.version
+        if note.get("action"):
+            self.actions.append((record.at, str(note["action"])))
+
+    def entry(self, changes: Iterable[LogRow]) -> HistoryEntry:
+        found = tuple(changes)
+        return HistoryEntry(
+            at=self.at or max((item.ended_at for item in found), default=""),
+            run_id=self.run_id,
+            commit=self.commit,
+            who=self.who,
+            actions=tuple(dict.fromkeys(action for _, action in sorted(self.actions))),
+            changes=found,
+            version=self.version,
+        )
+
+
+def _runs(engine: TableReader, count: int, wanted: set[str] | None = None) -> dict[str, _Run]:
+    """Return the latest `count` runs at least, or as many of those `wanted` as the logs know."""
+    depth = count * _MORE
+    while True:
+        runs: dict[str, _Run] = {}
+        exhausted = True
+        for name in LOGGED:
+            records = engine.log(name, depth)
+            exhausted = exhausted and len(records) < depth
+            for record in records:
+                note = _note(record.note)
+                run_id = note.get("run")
+                if isinstance(run_id, str) and (wanted is None or run_id in wanted):
+                    runs.setdefault(run_id, _Run(run_id)).add(name, record, note)
+        enough = wanted is not None and len(runs) == len(wanted)
+        # One run more than asked for: the oldest seen may have commits beyond the depth.
+        if exhausted or enough or (wanted is None and len(runs) > count):
+            return runs
+        depth *= _MORE
+
+
+def _note(text: str) -> dict[str, object]:
+    """Return a commit's metadata; nothing for a commit that is not ours."""
+    try:
+        note: object = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, object]", note) if isinstance(note, dict) else {}
+
+
+def _operations(engine: TableReader, where: dict[str, list[str]]) -> dict[str, list[LogRow]]:
+    """Return the operations that match, by run, in order; each is told once.
+
+    A run that died may have committed operations that its journal held still, and that the
+    recovery then committed again.
+    """
+    table = TABLES["sync_logs"]
+    found = [log_of(row) for row in rows_of(engine.read(table, table.names, where))]
+    once = {
+        (log.run_id, log.address, log.platform): log
+        for log in sorted(found, key=lambda log: (log.ended_at, log.seq))
+    }
+    runs: dict[str, list[LogRow]] = {}
+    for log in sorted(once.values(), key=lambda log: (log.ended_at, log.seq)):
+        runs.setdefault(log.run_id, []).append(log)
+    return runs
+
+
+def _names(engine: TableReader, address: str) -> list[str]:
+    """Return `address`, all below it, and what these were called before they moved."""
+    batch = engine.read(TABLES["sync_logs"], ["address", "moved_from"])
+    pairs = cast("list[tuple[str, str]]", list(zip(*batch.values(), strict=True)))
+    names = {address} | {now for now, _ in pairs if now.startswith(f"{address}/")}
+    while older := {before for now, before in pairs if now in names and before} - names:
+        names |= older
+    return sorted(names)

@@ -1,0 +1,561 @@
+"""The local backend: Delta tables in a folder, kept by delta-rs. No JVM, no server.
+
+`deltalake` takes a tenth of a second to import, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from runner.state.codec import number, size
+from runner.state.contract import Key, Merged
+from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
+from schemas.domain import hash_of
+from schemas.errors import StateConflict, StateError, StateLocked, StateVersionError
+from schemas.tables import (
+    FENCE_PROPERTY,
+    PROPERTIES,
+    STATE_PROPERTY,
+    TABLES,
+    VERSION,
+    VERSION_PROPERTY,
+    VERSIONED,
+    Name,
+    Table,
+    Type,
+)
+
+if TYPE_CHECKING:
+    from arro3.core import Array
+    from arro3.core import Table as Batch
+    from deltalake import CommitProperties, DeltaTable
+    from deltalake import Field as DeltaField
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+"""How often a commit that loses races is tried before `StateConflict`."""
+
+COMPACT_AFTER = 64
+"""Appended files that may pile up in a table before they are made into one."""
+
+MANY = 1000
+"""Values up to which a filter is spelled out in SQL; beyond, reading all is quicker."""
+
+_ODD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|\x00-\x1f\x7f]")
+"""What delta-rs 1.6.6 mistakes for an escape, or panics at (verified 2026-11-24)."""
+
+_GONE = "_gone"
+_EXPECTED = "_expected"
+_DELTA_TYPES: dict[Type, str] = {
+    "STRING": "string",
+    "JSON": "string",
+    "BIGINT": "long",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+}
+
+
+class _Listable(Protocol):
+    """A column of arro3, whose own stubs give `to_pylist` the type of a numpy array."""
+
+    def to_pylist(self) -> list[Cell]: ...
+
+
+class LocalTables:
+    """The tables of one state below a folder, for reading; nothing is ever created.
+
+    Each table is read at the version that it had when it was first looked at, so that a plan is
+    made from one moment.
+
+    Args:
+        folder: holds one folder per table.
+        prefix: stands before each table's name, as `home_`.
+        tables: the schema that the caller knows.
+        version: the number of that schema.
+
+    Raises:
+        StateError: delta-rs cannot keep tables below a folder of that name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str = "",
+        *,
+        tables: Mapping[Name, Table] = TABLES,
+        version: int = VERSION,
+    ) -> None:
+        self.folder = folder.absolute()
+        if odd := _ODD.search(str(self.folder)):
+            raise StateError(
+                f"delta-rs cannot keep tables below {self.folder}: the path holds `{odd[0]}`",
+                hint="set `state.path` in the Settings spec to a folder with a plainer name",
+            )
+        self.prefix = prefix
+        self.tables = tables
+        self.schema_version = version
+        self._pinned: dict[Name, DeltaTable | None] = {}
+
+    @property
+    def place(self) -> str:
+        """The folder, with the prefix where there is one."""
+        return str(self.folder / f"{self.prefix}*") if self.prefix else str(self.folder)
+
+    def properties(self) -> Mapping[str, str] | None:
+        """Return the table properties of `bindings`, or `None` where there is no state."""
+        table = self._table("bindings")
+        return None if table is None else table.metadata().configuration
+
+    def stamp(self) -> str:
+        """Return a hash of the names of the files that hold the rows now."""
+        files: list[list[str]] = []
+        for name in VERSIONED:
+            table = self._table(name)
+            uris = [] if table is None else table.file_uris()
+            files.append(sorted(uri.rsplit("/", 1)[-1] for uri in uris))
+        return hash_of(files) if any(files) else "0"
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Where | None = None,
+        newest: str = "",
+        limit: int | None = None,
+    ) -> Columns:
+        """Return columns of the rows that match; see `TableReader`."""
+        found = self._table(table.name)
+        if found is None:
+            return {name: [] for name in columns}
+        there = {item.name for item in found.schema().fields}
+        spelled = {name: set(values) for name, values in (where or {}).items()}
+        sifted = {name: spelled.pop(name) for name in list(spelled) if len(spelled[name]) > MANY}
+        names = [*columns, *(name for name in sifted if name not in columns)]
+        picked = [_quoted(name) if name in there else "NULL" for name in names]
+        sql = ["SELECT", ", ".join(f"{item} AS c{i}" for i, item in enumerate(picked)), "FROM t"]
+        if spelled:
+            sql.append("WHERE " + " AND ".join(_in(*item) for item in spelled.items()))
+        if newest:
+            sql.append(f"ORDER BY {_quoted(newest)} DESC")
+        if limit is not None and not sifted:
+            sql.append(f"LIMIT {limit}")
+        batch = dict(zip(names, self._query(table.name, found, " ".join(sql)), strict=True))
+        for name, values in sifted.items():
+            batch = _keep(batch, [value in values for value in batch[name]])
+        return {name: batch[name][:limit] for name in columns}
+
+    def compare(self, rows: Iterable[tuple[str, str, str]]) -> Comparison:
+        """Compare wanted rows with the bound ones; see `TableReader`."""
+        wanted = list(rows)
+        found = self._table("bindings")
+        if found is None:
+            return Comparison(missing=tuple((a, p) for a, p, _ in wanted))
+        # A row with drift or a pending operation gets a hash that equals no fingerprint.
+        batch = self._query(
+            "bindings",
+            found,
+            'SELECT "address", "platform", CASE WHEN "pending" IS NULL AND "drift" IS NULL'
+            ' THEN "desired_hash" END FROM t',
+        )
+        held = cast("set[tuple[str, str, str | None]]", set(zip(*batch, strict=True)))
+        asked = set(wanted)
+        unmet = {(address, platform) for address, platform, _ in asked - held}
+        differing = {(address, platform) for address, platform, _ in held - asked}
+        gone = differing - unmet
+        if gone:
+            # A key that is there twice may differ in one row and agree in the other.
+            gone = gone.difference((address, platform) for address, platform, _ in wanted)
+        missing = unmet - differing
+        return Comparison(
+            tuple(key for a, p, _ in wanted if (key := (a, p)) in missing) if missing else (),
+            self._bindings(differing),
+            frozenset(gone),
+            len(batch[0]),
+        )
+
+    def log(self, name: Name, limit: int) -> list[LogRecord]:
+        """Return the latest commits of a table, newest first."""
+        found = self._table(name)
+        if found is None:
+            return []
+        with self._explained(name, "read the log of"):
+            entries = found.history(limit)
+        return [
+            LogRecord(
+                int(entry["version"]),
+                datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
+                str(entry.get("userMetadata") or ""),
+            )
+            for entry in entries
+        ]
+
+    def path(self, name: Name) -> Path:
+        """Return the folder of a table."""
+        return self.folder / f"{self.prefix}{name}"
+
+    def _bindings(self, keys: set[Key]) -> Columns:
+        """Return the whole rows of bindings with these keys."""
+        table = self.tables["bindings"]
+        addresses = sorted({address for address, _ in keys})
+        batch = self.read(table, table.names, {"address": addresses}) if keys else {}
+        pairs = zip(batch.get("address", ()), batch.get("platform", ()), strict=True)
+        return _keep(batch, [pair in keys for pair in pairs])
+
+    def _table(self, name: Name) -> DeltaTable | None:
+        """Return a table at the version that is read; `None` where it does not exist."""
+        if name not in self._pinned:
+            self._pinned[name] = self._open(name)
+        return self._pinned[name]
+
+    def _open(self, name: Name) -> DeltaTable | None:
+        """Open the latest version of a table; `None` where there is no state yet."""
+        path = self.path(name)
+        if not _has_log(path):
+            if name != "bindings" and _has_log(self.path("bindings")):
+                raise StateError(
+                    f"the table {name} is missing at {path}",
+                    hint="restore it from a backup, or run: trueup state init, which makes it anew",
+                )
+            if any(path.glob("*.parquet")):
+                raise StateError(
+                    f"the table {name} at {path} has data and no log",
+                    hint="restore its _delta_log folder from a backup",
+                )
+            return None
+        from deltalake import DeltaTable
+
+        with self._explained(name, "open"):
+            table = DeltaTable(str(path))
+            made = number(table.metadata().configuration.get(VERSION_PROPERTY))
+        if made > self.schema_version:
+            raise StateVersionError(
+                f"the state at {self.place} has version {made} of the tables; this trueup"
+                f" knows version {self.schema_version}",
+                hint="upgrade trueup",
+            )
+        return table
+
+    def _query(self, name: Name, table: DeltaTable, sql: str) -> list[list[Cell]]:
+        """Return the columns of a query over one table, which it calls `t`."""
+        from arro3.core import DataType
+        from deltalake import QueryBuilder
+
+        with self._explained(name, "read"):
+            batch = QueryBuilder().register("t", table).execute(sql).read_all()
+            columns: list[list[Cell]] = []
+            for place in range(batch.num_columns):
+                column = batch.column(place)
+                if DataType.is_temporal(column.type):
+                    column = column.cast(DataType.string())
+                columns.append(cast("_Listable", column).to_pylist())
+        return columns
+
+    @contextlib.contextmanager
+    def _explained(self, name: Name, doing: str) -> Generator[None]:
+        """Turn what the engine raises into a `StateError` that says what, where, what to do."""
+        from deltalake.exceptions import CommitFailedError
+
+        try:
+            yield
+        except (StateError, CommitFailedError):
+            raise
+        except Exception as error:
+            # The engine raises plain `Exception` for damaged files.
+            raise _explain(
+                f"cannot {doing} the table {name} at {self.path(name)}", error
+            ) from error
+
+
+class LocalWriter(LocalTables):
+    """The tables of one state below a folder, for reading and writing.
+
+    Always sees the latest version. Safe to use from several threads and processes.
+    """
+
+    def ensure(self) -> None:
+        """Create the tables and columns that are missing; see `TableWriter`."""
+        state_id = self._known_id()
+        order = sorted(self.tables.values(), key=lambda table: table.name == "bindings")
+        for table in order:
+            if not _has_log(self.path(table.name)):
+                self._create(table, state_id)
+            # Another process may have been first: the state's id is the one that is there.
+            state_id = self._upgrade(table)
+
+    def merge(
+        self,
+        table: Table,
+        rows: Columns,
+        removed: Columns,
+        note: str,
+        *,
+        fence: int = 0,
+        guard: Guard | None = None,
+    ) -> Merged:
+        """Insert, replace and delete rows by key in one commit; see `TableWriter`."""
+        source = self._source(table, rows, removed, guard)
+        return self._commit(
+            table.name, fence, lambda found: _merge(found, table, source, note, guard)
+        )
+
+    def append(self, table: Table, rows: Columns, note: str) -> None:
+        """Add rows in one commit; see `TableWriter`."""
+        from deltalake import write_deltalake
+
+        batch = self._source(table, rows, {}, None).drop_columns([_GONE])
+
+        def write(found: DeltaTable) -> DeltaTable:
+            # Blind appends never conflict with each other: the engine may retry them itself.
+            write_deltalake(found, batch, mode="append", commit_properties=_properties(note))
+            return found
+
+        found = self._commit(table.name, 0, write)
+        if len(found.file_uris()) > COMPACT_AFTER:
+            self._compact(table.name)
+
+    def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Set table properties; see `TableWriter`."""
+
+        def write(found: DeltaTable) -> None:
+            properties = dict(change(found.metadata().configuration))
+            if properties:
+                found.alter.set_table_properties(
+                    properties, raise_if_not_exists=False, commit_properties=_properties("", 0)
+                )
+
+        self._commit(name, 0, write)
+
+    def _table(self, name: Name) -> DeltaTable | None:
+        return self._open(name)
+
+    def _known_id(self) -> str:
+        """Return the id that any table bears already, else a new one."""
+        for name in self.tables:
+            if _has_log(self.path(name)):
+                found = self._there(name).metadata().configuration.get(STATE_PROPERTY)
+                if found:
+                    return found
+        return str(uuid.uuid4())
+
+    def _there(self, name: Name) -> DeltaTable:
+        found = self._open(name)
+        if found is None:
+            raise StateError(
+                f"there is no state at {self.place}", hint="run: trueup state init, or apply"
+            )
+        return found
+
+    def _create(self, table: Table, state_id: str) -> None:
+        from deltalake import DeltaTable, Schema
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        path = self.path(table.name)
+        properties = {
+            **PROPERTIES,
+            VERSION_PROPERTY: str(self.schema_version),
+            STATE_PROPERTY: state_id,
+        }
+        with self._explained(table.name, "create"):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                DeltaTable.create(
+                    str(path),
+                    Schema(_fields(table)),
+                    name=f"{self.prefix}{table.name}",
+                    description=table.comment,
+                    configuration=properties,
+                    raise_if_key_not_exists=False,
+                )
+            except (CommitFailedError, DeltaError):
+                if not _has_log(path):
+                    raise
+                # Another process made it in the meantime, which is as good.
+
+    def _upgrade(self, table: Table) -> str:
+        """Add the columns that are missing; return the id of the state."""
+        found = self._there(table.name)
+        properties = found.metadata().configuration
+        if number(properties.get(VERSION_PROPERTY)) < self.schema_version:
+            there = {item.name for item in found.schema().fields}
+            added = [item for item in _fields(table) if item.name not in there]
+            if added:
+                self._commit(table.name, 0, lambda latest: latest.alter.add_columns(added))
+            self.alter(table.name, lambda _: {VERSION_PROPERTY: str(self.schema_version)})
+        return properties[STATE_PROPERTY]
+
+    def _source(self, table: Table, rows: Columns, removed: Columns, guard: Guard | None) -> Batch:
+        """Return what a merge reads: rows to save, then keys to remove, told apart by a flag."""
+        from arro3.core import Array, DataType
+        from arro3.core import Table as Batch
+
+        saved, gone = size(rows), size(removed)
+        arrays: dict[str, Array] = {}
+        with self._explained(table.name, "write to"):
+            for column in table.columns:
+                values = [
+                    *rows.get(column.name, [None] * saved),
+                    *removed.get(column.name, [None] * gone),
+                ]
+                arrays[column.name] = _array(values, column.type)
+            arrays[_GONE] = Array([False] * saved + [True] * gone, DataType.bool())
+            if guard:
+                arrays[_EXPECTED] = Array([guard.expected] * (saved + gone), DataType.string())
+            return Batch(arrays)
+
+    def _commit(self, name: Name, fence: int, attempt: Callable[[DeltaTable], T]) -> T:
+        """Do `attempt` on the latest version of a table, again for as long as it loses races."""
+        from deltalake.exceptions import CommitFailedError
+
+        for turn in range(ATTEMPTS):
+            found = self._there(name)
+            version = found.version()
+            _check_fence(found, fence)
+            try:
+                with self._explained(name, "write to"):
+                    return attempt(found)
+            except CommitFailedError as error:
+                # The same class stands for what can never succeed: then nobody was faster.
+                if self._there(name).version() == version:
+                    raise _explain(
+                        f"cannot write to the table {name} at {self.path(name)}", error
+                    ) from error
+            time.sleep(random.uniform(0, min(0.5, 0.005 * 2**turn)))  # noqa: S311
+        raise StateConflict(
+            f"others wrote to the table {name} at {self.path(name)} each of {ATTEMPTS} times",
+            hint="run the command again when the other run has ended",
+        )
+
+    def _compact(self, name: Name) -> None:
+        from deltalake.exceptions import CommitFailedError
+
+        with self._explained(name, "compact"), contextlib.suppress(CommitFailedError):
+            # Nothing is lost when somebody else was faster: the next append tries again.
+            self._there(name).optimize.compact(commit_properties=_properties("", 0))
+
+
+def _merge(
+    found: DeltaTable, table: Table, source: Batch, note: str, guard: Guard | None
+) -> Merged:
+    columns = {_quoted(name): f"s.{_quoted(name)}" for name in table.names}
+    same_key = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in table.key)
+    update = f"NOT s.{_GONE}"
+    insert = update
+    if guard:
+        update += f" AND t.{_quoted(guard.column)} = s.{_EXPECTED}"
+        insert += f" AND s.{_EXPECTED} IS NULL"
+    merger = found.merge(
+        source,
+        predicate=same_key,
+        source_alias="s",
+        target_alias="t",
+        commit_properties=_properties(note, 0),
+    )
+    counts = (
+        merger.when_matched_delete(f"s.{_GONE}")
+        .when_matched_update(columns, update)
+        .when_not_matched_insert(columns, insert)
+        .execute()
+    )
+    return Merged(
+        int(counts["num_target_rows_inserted"]),
+        int(counts["num_target_rows_updated"]),
+        int(counts["num_target_rows_deleted"]),
+    )
+
+
+def _properties(note: str, retries: int | None = None) -> CommitProperties:
+    """Return commit properties; with 0 `retries`, any commit in between is a lost race."""
+    from deltalake import CommitProperties
+
+    return CommitProperties({"userMetadata": note} if note else None, max_commit_retries=retries)
+
+
+def _check_fence(found: DeltaTable, fence: int) -> None:
+    # Raising the fence is a change of metadata, with which every commit under way conflicts:
+    # a commit made from this snapshot lands before the fence was raised, or not at all.
+    if fence and number(found.metadata().configuration.get(FENCE_PROPERTY)) > fence:
+        raise StateLocked(
+            "the lease was taken away from this run; it must not write any more",
+            hint="see who holds it with: trueup state unlock; then run apply again",
+        )
+
+
+def _fields(table: Table) -> list[DeltaField]:
+    from deltalake import Field
+    from deltalake.schema import PrimitiveType
+
+    return [
+        Field(
+            column.name,
+            PrimitiveType(_DELTA_TYPES[column.type]),
+            metadata={"comment": column.comment},
+        )
+        for column in table.columns
+    ]
+
+
+def _array(values: Sequence[object], kind: Type) -> Array:
+    from arro3.core import Array, DataType
+
+    match kind:
+        case "BIGINT":
+            return Array(values, DataType.int64())
+        case "BOOLEAN":
+            return Array(values, DataType.bool())
+        case "DATE":
+            return Array(values, DataType.string()).cast(DataType.date32())
+        case "TIMESTAMP":
+            return Array(values, DataType.string()).cast(DataType.timestamp("us", tz="UTC"))
+        case _:
+            return Array(values, DataType.string())
+
+
+def _has_log(path: Path) -> bool:
+    log = path / "_delta_log"
+    return any(log.glob("*.json")) or any(log.glob("*.parquet"))
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _in(name: str, values: Iterable[str]) -> str:
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+    return f"{_quoted(name)} IN ({listed})" if listed else "FALSE"
+
+
+def _keep(batch: Columns, flags: Sequence[bool]) -> Columns:
+    return {name: list(compress(values, flags)) for name, values in batch.items()}
+
+
+def _explain(what: str, error: Exception) -> StateError:
+    """Return a `StateError` with the engine's reason in one line, and what to do about it."""
+    reason = str(error).strip().split("\n", 1)[0]
+    lowered = reason.lower()
+    hint = "restore the folder from a backup; trueup doctor tells what else is wrong"
+    for sign, remedy in _REMEDIES.items():
+        if sign in lowered:
+            hint = remedy
+    return StateError(f"{what}: {reason}", hint=hint)
+
+
+_REMEDIES = {
+    "permission denied": "make the folder readable and writable for this user",
+    "read-only file system": "the disk is mounted read-only: move the state with `state.path`",
+    "no space left": "free some space and run the command again: nothing is lost",
+    "file too large": "raise the limit on file sizes (ulimit -f) and run the command again",
+    "not a directory": "something else stands where the folder should be: move it away",
+}
