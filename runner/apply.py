@@ -22,7 +22,7 @@ from reconcilers._budget import Clock, SystemClock
 from runner.config import Config, now
 from runner.journal import Entry, Journal, leftovers
 from runner.lanes import Lane, Schedule, Session
-from runner.plan import REFERENCES
+from runner.plan import REFERENCES, follow_references
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, LogRow, ResourceRow, StateWriter
 from schemas.domain import (
@@ -191,7 +191,8 @@ class _Engine:
     def load(self, changes: Sequence[Change]) -> None:
         """Read the bindings that `changes` touch or refer to."""
         for binding in self.state.bindings(addresses=_addresses(changes)):
-            self.bindings[binding.address, binding.platform] = binding
+            base = follow_references(binding.base, self.desired.moved)
+            self.bindings[binding.address, binding.platform] = replace(binding, base=base)
 
     async def run(self, changes: Sequence[Change], stopping: asyncio.Event) -> dict[str, int]:
         """Run one lane per platform until all changes have outcomes; return requests sent."""

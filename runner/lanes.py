@@ -27,7 +27,7 @@ from reconcilers._contract import (
     Written,
 )
 from reconcilers._transport import Transport, sent
-from runner.plan import follow_references, same
+from runner.plan import same
 from schemas.domain import KNOWN_AFTER_APPLY, Binding, Change, FieldChange, Fields, Outcome, Value
 from schemas.errors import OutcomeUnknown, PlatformError, TrueupError
 
@@ -436,8 +436,6 @@ class Lane:
     def _operation(self, change: Change) -> Operation:
         binding = self.bindings.get((change.moved_from or change.address, change.platform))
         base: Fields = binding.base if binding else {}
-        if change.moved_from:
-            base = follow_references(base, {change.moved_from: change.address})
         fields = tuple(
             replace(item, after=self._counterparts(change))
             if item.after == KNOWN_AFTER_APPLY

@@ -288,9 +288,12 @@ class _Builder:
                 for name, seen in binding.drift.items()
                 if name in after and same(seen, after[name])
             }
-            if peace or binding.desired_hash != resource.fingerprint:
+            renamed = {n: v for n, v in base.items() if v != binding.base.get(n)}
+            if peace or renamed or binding.desired_hash != resource.fingerprint:
                 self.settled.append(
-                    Settlement(resource.address, binding.platform, resource.fingerprint, peace)
+                    Settlement(
+                        resource.address, binding.platform, resource.fingerprint, renamed | peace
+                    )
                 )
             return
         relocated = moved_from or any(f.name == "container" for f in changed)

@@ -277,7 +277,7 @@ class Settlement:
     Attributes:
         fingerprint: the resource's, for a binding that agrees field by field although its
             fingerprint moved; empty for a binding that is let go.
-        fields: drift that the specs have come to agree with.
+        fields: drift that the specs have come to agree with, and references to what moved.
     """
 
     address: str
