@@ -122,7 +122,7 @@ def _json(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def as_json(item: Diagnostic) -> dict[str, object]:
-    """Return a diagnostic as a JSON object; `file`, `line` and `column` are null without a place."""
+    """Return a diagnostic as a JSON object; `file`, `line` and `column` may be null."""
     source = item.source
     return {
         "severity": item.severity,
