@@ -300,7 +300,7 @@ class Motion:
     async def _change(self, operation: Operation, steps: _Steps, names: Set[str]) -> Written:
         _refuse_project(operation)
         workspace = self._directory.workspace(operation.desired.get("container"))
-        place, notes = self._place(operation.desired, workspace)
+        place, notes = self._place(operation.desired, workspace, moving=steps.move)
         path = f"/v1/tasks/{operation.remote_id}"
         names = self._with_due(operation, names)
         answer = None
@@ -360,7 +360,9 @@ class Motion:
             return names
         return names | {"due"} if operation.desired.get("due") else names
 
-    def _place(self, desired: Fields, workspace: Workspace) -> tuple[Place, list[str]]:
+    def _place(
+        self, desired: Fields, workspace: Workspace, *, moving: bool = False
+    ) -> tuple[Place, list[str]]:
         owner = desired.get("owner")
         place = Place(
             workspace,
@@ -372,7 +374,8 @@ class Motion:
         if project_id is None:
             return place, []
         # A task can only be in a project of its own workspace, and a project cannot be moved.
-        if self._directory.projects.get(project_id, workspace.id) != workspace.id:
+        likely = "" if moving else workspace.id
+        if self._directory.projects.get(project_id, likely) != workspace.id:
             note = f"{project} is in another workspace of Motion, so its tasks here are in none"
             return place, [note]
         return replace(place, project_id=project_id), []
@@ -487,7 +490,8 @@ class Motion:
 
     def _has_names(self, operation: Operation) -> bool:
         workspace = self._directory.find(operation.desired.get("container"))
-        labels = strings(operation.change.values().get("labels"))
+        values = operation.change.values()
+        labels = strings((operation.desired if "container" in values else values).get("labels"))
         return workspace is not None and set(labels) <= set(workspace.labels)
 
     def _workspaces(self, names: Set[Value]) -> list[Workspace]:
