@@ -13,7 +13,7 @@ import json as jsonlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from reconcilers._budget import Budget
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
@@ -334,6 +334,8 @@ def _message(data: Any) -> str:
         for name in ("message", "error", "error_description"):
             value: object = data.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             if value:
-                text = value if isinstance(value, str) else jsonlib.dumps(value)
+                many = isinstance(value, list)
+                texts: list[object] = cast("list[object]", value) if many else [value]
+                text = "; ".join(t if isinstance(t, str) else jsonlib.dumps(t) for t in texts)
                 return text[:500]
     return ""
