@@ -9,7 +9,7 @@ are non-null, so the first that fails ends the request: those before it were car
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from reconcilers._budget import Budget
@@ -92,11 +92,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """What a payload tells of an object."""
+    """What a payload tells of an object; `node` is all of it."""
 
     id: str
     url: str
     updated_at: str
+    node: Json = field(default_factory=dict[str, Any], compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,7 @@ def _stubs(payload: Json) -> tuple[Stub, ...]:
     objects = payload.get("objects")
     nodes = _list(cast("object", objects)) or [cast("Json", objects)]
     return tuple(
-        Stub(node["id"], node.get("url") or node["project"]["url"], node["updatedAt"])
+        Stub(node["id"], node.get("url") or node["project"]["url"], node["updatedAt"], node)
         for node in nodes
         if node
     )

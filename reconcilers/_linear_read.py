@@ -18,6 +18,9 @@ from schemas.domain import Kind, Person
 PAGE = 250
 """Objects on one page at most."""
 
+NESTED = 10
+"""Objects of a nested list that are read at first."""
+
 OVERLAP = timedelta(minutes=1)
 """How far `observe` looks back behind `since`, for clocks that differ."""
 
@@ -61,6 +64,14 @@ class Reader:
         self._transport = transport
         self._links = links
         self._people = people
+
+    def details(self, kind: Kind) -> str:
+        """Return the selection that `told` can read."""
+        return _DETAILS[kind] % {"n": NESTED}
+
+    def told(self, kind: Kind, node: Json) -> Observed | None:
+        """Return what a node selected by `details` tells; `None` where a nested list is cut."""
+        return None if _is_cut(node) else from_remote(kind, node, self._links, self._people)
 
     async def changed(self, since: str | None) -> dict[Kind, list[str]]:
         """Return the ids of the bound objects that changed since then, of every kind."""
@@ -119,7 +130,7 @@ class Reader:
                 kind: some[: sizes[kind]] for kind, some in left.items()
             }
             left = {k: some[sizes[k] :] for k, some in left.items() if len(some) > sizes[k]}
-            whole, more = await self._details(part, PAGE if wide else 10)
+            whole, more = await self._details(part, PAGE if wide else NESTED)
             found += whole
             for kind, some in more.items():
                 cut.setdefault(kind, []).extend(some)

@@ -82,21 +82,27 @@ _ASIDE = {
 _BACK: Mapping[Kind, str] = {"project": "projectUnarchive", "task": "issueUnarchive"}
 
 _NEEDING_TEAM = frozenset({"container", "status", "estimate", "project"})
+_NAMED = _NEEDING_TEAM | {"labels", "owner"}
+"""Fields whose values are names that have to be looked up."""
 
 
 def price(changes: Sequence[Change]) -> int:
-    """Return how many requests `changes` take.
+    """Return how many requests `changes` take when nothing is known of the workspace yet.
 
-    Creates go by fifties, everything else one by one. A plan that makes a project is taken to
-    meet a cold cache and a workspace without our labels: a request to look names up, and one to
-    make the labels.
+    Creates go by fifties, everything else one by one. Before them, where they use names, there
+    is one request to look names up, and one to make labels; runs that know them need neither.
     """
-    creates = [change for change in changes if change.action == "create"]
-    setup = 0
-    if any(change.kind == "project" for change in creates):
-        labelled = any(item.name == "labels" for change in creates for item in change.fields)
-        setup = 2 if labelled else 1
-    return setup + batches(len(creates), BATCH) + len(changes) - len(creates)
+    creates = sum(change.action == "create" for change in changes)
+    named = labelled = False
+    for change in changes:
+        if change.kind != "milestone":
+            fields = {item.name: item for item in change.fields}
+            named = named or change.action == "create" or not fields.keys().isdisjoint(_NAMED)
+            labels = fields.get("labels")
+            labelled = labelled or bool(
+                labels and set(strings(labels.after)) - set(strings(labels.before))
+            )
+    return named + labelled + batches(creates, BATCH) + len(changes) - creates
 
 
 PROFILE = Profile(
@@ -428,10 +434,7 @@ class Linear:
 
     async def _adopt(self, jobs: Sequence[_Job], results: _Results) -> list[_Job]:
         """Bring those of `jobs` that exist already to what is desired; return the others."""
-        ids: dict[Kind, list[str]] = {}
-        for job in jobs:
-            ids.setdefault(job.kind, []).append(job.operation.marker)
-        found = {item.remote_id: item for item in await self._reader.read(ids)}
+        found = await self._existing(jobs)
         missing = [job for job in jobs if job.operation.marker not in found]
         if not found:
             for job in jobs:
@@ -449,6 +452,28 @@ class Linear:
                 except PlatformError as error:
                     results[job.address] = error
         return missing
+
+    async def _existing(self, jobs: Sequence[_Job]) -> dict[str, Observed]:
+        """Return those of `jobs` that exist already, by id.
+
+        A single one has most likely been put away by an earlier prune; taking it out again tells
+        all about it.
+        """
+        if len(jobs) == 1 and jobs[0].kind in _BACK:
+            kind, marker = jobs[0].kind, jobs[0].operation.marker
+            told = f"success objects: entity {{ {self._reader.details(kind)} }}"
+            step = Step(_BACK[kind], {"id": ("String!", marker)}, told)
+            (receipt,) = await mutate(self._transport, [step])
+            for stub in receipt.objects:
+                if back := self._reader.told(kind, stub.node):
+                    return {marker: back}
+        return await self._read(jobs)
+
+    async def _read(self, jobs: Sequence[_Job]) -> dict[str, Observed]:
+        ids: dict[Kind, list[str]] = {}
+        for job in jobs:
+            ids.setdefault(job.kind, []).append(job.operation.marker)
+        return {item.remote_id: item for item in await self._reader.read(ids)}
 
     async def _mend(self, job: _Job, found: Observed) -> Written:
         """Bring an object that an earlier, interrupted run made to what is desired."""
@@ -468,10 +493,7 @@ class Linear:
 
     async def _read_back(self, jobs: Sequence[_Job], results: _Results) -> None:
         """Fetch the addresses of objects whose own answer was lost to another one's error."""
-        ids: dict[Kind, list[str]] = {}
-        for job in jobs:
-            ids.setdefault(job.kind, []).append(job.operation.marker)
-        found = {item.remote_id: item for item in await self._reader.read(ids)}
+        found = await self._read(jobs)
         for job in jobs:
             result, seen = results[job.address], found.get(job.operation.marker)
             if isinstance(result, Written) and seen:
