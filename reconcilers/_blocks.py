@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import takewhile
 from typing import TypeAlias, cast
 
@@ -75,6 +76,7 @@ def blocks_of(markdown: str) -> list[Json]:
     return [_to_json(block) for whole in parse(markdown) for block in _divided(whole)]
 
 
+@lru_cache(maxsize=256)
 def canonical_markdown(markdown: str) -> str:
     """Return the text that Notion gives back for `markdown`; giving that changes nothing more."""
     for _ in range(4):

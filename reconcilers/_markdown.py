@@ -299,11 +299,12 @@ def tidy(spans: Iterable[Span]) -> tuple[Span, ...]:
     """
     pieces: list[Span] = []
     for span in spans:
-        if span.code:
+        words = span.text if span.code else span.text.strip()
+        if words == span.text:
             pieces.append(span)
-        else:
-            parts = re.split(r"(\s+)", span.text)
-            pieces += [replace(span, text=part) for part in parts if part]
+            continue
+        lead, _, trail = span.text.partition(words) if words else (span.text, "", "")
+        pieces += [replace(span, text=part) for part in (lead, words, trail) if part]
     words = _joined(_restyled(pieces))
     while words and not words[0].code and not words[0].text.lstrip():
         words.pop(0)
@@ -334,7 +335,7 @@ def _restyled(pieces: Sequence[Span]) -> list[Span]:
             continue
         styled.append(
             Span(
-                re.sub(r"[^\S\n]*\n[^\S\n]*", "\n", piece.text),
+                piece.text,
                 bold=before.bold and after.bold,
                 italic=before.italic and after.italic,
                 strike=before.strike and after.strike,
@@ -348,6 +349,8 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     joined: list[Span] = []
     for style, group in groupby(spans, key=lambda span: replace(span, text="")):
         content = "".join(span.text for span in group)
+        if "\n" in content and not style.code:
+            content = re.sub(r"[^\S\n]*\n[^\S\n]*", "\n", content)
         if content:
             joined.append(replace(style, text=content))
     return joined

@@ -122,7 +122,7 @@ def from_remote(properties: Mapping[str, Any], resolve: Resolve, title: str = "N
         "Start": ("start", _read_start),
         "Due": ("due", _read_due),
         "Estimate": ("estimate", _read_estimate),
-        "Labels": ("labels", read_labels),
+        "Labels": ("labels", _read_labels),
         "Links": ("links", _read_links),
     }
     for column, (name, read) in readers.items():
@@ -220,7 +220,7 @@ def _read_estimate(found: Json) -> Value:
     return round(hours * 60) if isinstance(hours, int | float) else None
 
 
-def read_labels(found: Json) -> Value:
+def _read_labels(found: Json) -> Value:
     options = cast("list[dict[str, str]]", found.get("multi_select") or [])
     return tuple(sorted(option["name"].replace("，", ",") for option in options))  # noqa: RUF001
 

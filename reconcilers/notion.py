@@ -47,7 +47,6 @@ from reconcilers._notion_fields import (
     MOST,
     RELATIONS,
     from_remote,
-    read_labels,
     related,
     strings,
     to_remote,
@@ -98,11 +97,10 @@ def _cost(change: Change) -> int:
     body = fields.get("description")
     if change.action == "create":
         return 1 + (_more(body.after) if body else 0)
-    labels = 1 if "labels" in fields else 0
     if body is None:
-        return 1 + labels
+        return 1
     there = -(-_top_level(body.before) // PAGE_SIZE) or 1
-    return 1 + labels + there + (1 + _more(body.after) if body.after else 0)
+    return 1 + there + (1 + _more(body.after) if body.after else 0)
 
 
 _DEEP = re.compile(r"^(?:[ \t]{4,}|(?: {0,3}(?:[-*+>]|\d+[.)])[ \t]*){2,})\S", re.MULTILINE)
@@ -333,8 +331,8 @@ class Notion:
         settable = {name: value for name, value in fields.items() if name != "description"}
         markdown = str(fields.get("description") or "")
         try:
-            if "labels" in settable and not more:
-                settable["labels"] = await self._labels(operation)
+            if "labels" in settable:
+                settable["labels"] = _labels(operation)
             if "description" in fields:
                 body["erase_content"] = await self._clear(page)
 
@@ -354,14 +352,6 @@ class Notion:
 
     async def _patch(self, page: str, body: Json) -> Answer:
         return await self._transport.write("PATCH", f"/v1/pages/{page}", json=body, repeatable=True)
-
-    async def _labels(self, operation: Operation) -> Value:
-        """Return the labels as they are on the page now, with this change made to them."""
-        change = next(f for f in operation.change.fields if f.name == "labels")
-        answer = await self._transport.read("GET", f"/v1/pages/{operation.remote_id}")
-        there = set(strings(read_labels(answer.data["properties"].get("Labels") or {})))
-        before, after = set(strings(change.before)), set(strings(change.after))
-        return tuple(sorted((there - (before - after)) | after))
 
     async def _clear(self, page: str) -> bool:
         """Take the text out of a page, and return whether Notion may erase all that is left.
@@ -531,6 +521,16 @@ class Notion:
 
 
 _APART = {"child_page", "child_database"}
+
+
+def _labels(operation: Operation) -> Value:
+    """Return the labels as people have left them, with this change made to them."""
+    change = next((f for f in operation.change.fields if f.name == "labels"), None)
+    agreed = change.before if change else operation.desired.get("labels")
+    wanted = operation.desired.get("labels")
+    there = set(strings(operation.drift.get("labels", agreed)))
+    before, after = set(strings(agreed)), set(strings(wanted))
+    return tuple(sorted((there - (before - after)) | after))
 
 
 def _touched(page: Json) -> bool:
