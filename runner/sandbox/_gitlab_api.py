@@ -13,7 +13,7 @@ from runner.sandbox._platform import Call, Reply
 from runner.sandbox.server import PATHS
 
 Accepts = Mapping[str, str | tuple[str, ...]]
-"""By parameter: `text`, `number`, `flag`, `day`, `instant`, `texts`, `numbers`, or its values."""
+"""By parameter: `text`, `id`, `number`, `flag`, `day`, `instant`, `texts`, `numbers`, or its values."""
 
 PAGING: Accepts = {"page": "number", "per_page": "number"}
 
@@ -144,6 +144,10 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _id(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) else None
+
+
 def _number(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -188,6 +192,7 @@ def _numbers(value: object) -> list[int] | None:
 
 _CONVERT = {
     "text": _text,
+    "id": _id,
     "number": _number,
     "flag": _flag,
     "day": _day,

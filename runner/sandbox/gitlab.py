@@ -205,10 +205,10 @@ class GitlabStandIn:
         """`GET /projects/:id/labels/:label_id`."""
         return Reply(200, label_shown(self._find_label(project, name)))
 
-    def update_label(self, call: Call, project: str, name: str) -> Reply:
-        """`PUT /projects/:id/labels/:label_id`."""
-        asked = parameters(call, LABEL)
-        label = self._find_label(project, name)
+    def update_label(self, call: Call, project: str, name: str = "") -> Reply:
+        """`PUT /projects/:id/labels/:label_id`, or its older form with the name in the body."""
+        asked = parameters(call, LABEL, [] if name else ["name"])
+        label = self._find_label(project, name or asked["name"])
         if not asked.keys() - {"name"}:
             missing = "new_name, color, description, priority are missing"
             raise error(400, f"{missing}, at least one parameter must be provided")
@@ -408,8 +408,8 @@ class GitlabStandIn:
     def create_link(self, call: Call, project: str, iid: str) -> Reply:
         """`POST /projects/:id/issues/:issue_iid/links`."""
         accepts: Accepts = {
-            "target_project_id": "text",
-            "target_issue_iid": "text",
+            "target_project_id": "id",
+            "target_issue_iid": "id",
             "link_type": ("relates_to", "blocks", "is_blocked_by"),
         }
         asked = parameters(call, accepts, ["target_project_id", "target_issue_iid"])
@@ -629,6 +629,7 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", _P + r"/members(?:/all)?", GitlabStandIn.list_members),
     ("GET", _P + r"/labels", GitlabStandIn.list_labels),
     ("POST", _P + r"/labels", GitlabStandIn.create_label),
+    ("PUT", _P + r"/labels", GitlabStandIn.update_label),
     ("GET", _P + r"/labels/([^/]+)", GitlabStandIn.get_label),
     ("PUT", _P + r"/labels/([^/]+)", GitlabStandIn.update_label),
     ("DELETE", _P + r"/labels/([^/]+)", GitlabStandIn.delete_label),
