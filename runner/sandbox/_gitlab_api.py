@@ -13,7 +13,7 @@ from runner.sandbox._platform import Call, Reply
 from runner.sandbox.server import PATHS
 
 Accepts = Mapping[str, str | tuple[str, ...]]
-"""By parameter: `text`, `id`, `number`, `flag`, `day`, `instant`, `texts`, `numbers`, or its values."""
+"""By parameter: text, id, number, flag, day, instant, texts, numbers, or the values allowed."""
 
 PAGING: Accepts = {"page": "number", "per_page": "number"}
 
