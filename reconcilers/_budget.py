@@ -40,36 +40,48 @@ class SystemClock:
 
 
 class Window:
-    """At most `limit` units in any `seconds` long stretch of time."""
+    """At most `limit` units in any `seconds` long stretch of time, as the platform counts it.
+
+    The platform counts a request when it arrives, which is after it was sent and before it is
+    answered. So a request stays in the window until `seconds` after its answer.
+    """
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
         self.seconds = seconds
         self._spent: deque[tuple[float, int]] = deque()
+        self._under_way: deque[int] = deque()
         self._total = 0
 
     def wait(self, now: float, units: int = 1) -> float:
         """Return how many seconds to wait until `units` more fit; 0 when they fit now."""
         self._forget(now)
-        if self._total + units <= self.limit or not self._spent:
+        if self._total + units <= self.limit or not self._total:
             return 0.0
         excess = self._total + units - self.limit
+        until = now
         for stamp, spent in self._spent:
             excess -= spent
+            until = stamp
             if excess <= 0:
-                return max(0.0, stamp + self.seconds - now)
-        return self._spent[-1][0] + self.seconds - now
+                break
+        # What is still under way leaves the window no sooner than if it were answered now.
+        return max(0.0, (now if excess > 0 and self._under_way else until) + self.seconds - now)
 
-    def spend(self, now: float, units: int = 1) -> None:
-        """Count `units` as spent at `now`."""
-        self._spent.append((now, units))
+    def spend(self, units: int = 1) -> None:
+        """Count `units` as under way."""
+        self._under_way.append(units)
         self._total += units
+
+    def settle(self, now: float) -> None:
+        """Count what went under way first as answered at `now`."""
+        self._spent.append((now, self._under_way.popleft()))
 
     def dump(self, now: float) -> list[tuple[int, int]]:
         """Return what is still in the window, second by second, for the next run."""
         self._forget(now)
         seconds: dict[int, int] = {}
-        for stamp, spent in self._spent:
+        for stamp, spent in (*self._spent, *((now, units) for units in self._under_way)):
             key = int(stamp) + 1
             seconds[key] = seconds.get(key, 0) + spent
         return sorted(seconds.items())
@@ -77,7 +89,8 @@ class Window:
     def load(self, rows: list[tuple[int, int]]) -> None:
         """Take over what an earlier run had spent."""
         for stamp, spent in rows:
-            self.spend(float(stamp), spent)
+            self._spent.append((float(stamp), spent))
+            self._total += spent
 
     def _forget(self, now: float) -> None:
         while self._spent and self._spent[0][0] + self.seconds <= now:
@@ -107,10 +120,9 @@ class Budget:
                 while (pause := self._pause(points)) > 0:
                     self.waited += pause
                     await self.clock.sleep(pause)
-                now = self.clock.time()
-                self._requests.spend(now)
+                self._requests.spend()
                 if self._points:
-                    self._points.spend(now, points)
+                    self._points.spend(points)
                 if self._granted:
                     self._granted = (self._granted[0] - 1, self._granted[1])
                 self._in_flight += 1
@@ -120,12 +132,23 @@ class Budget:
 
     def release(self) -> None:
         """Give back the place of a request that was answered, or lost."""
+        now = self.clock.time()
+        self._requests.settle(now)
+        if self._points:
+            self._points.settle(now)
         self._in_flight -= 1
         self._places.release()
 
     def learn(self, *, remaining: int, reset_at: float) -> None:
-        """Take the platform's word: `remaining` requests until `reset_at` (seconds since 1970)."""
-        self._granted = (remaining - max(0, self._in_flight - 1), reset_at)
+        """Take the platform's word: `remaining` requests until `reset_at` (seconds since 1970).
+
+        Said of an answered request; those still under way may not be counted in it yet. Answers
+        can arrive out of order, so within one window the lowest word counts.
+        """
+        left = remaining - self._in_flight
+        if self._granted and abs(self._granted[1] - reset_at) < 1.0:
+            left = min(left, self._granted[0])
+        self._granted = (left, reset_at)
 
     def block(self, seconds: float) -> None:
         """Send nothing for `seconds`: the platform said so."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import json as jsonlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -121,7 +122,7 @@ class Transport:
 
         `label` names the request in errors where method and path do not (a GraphQL operation).
         """
-        return await self._send(method, path, params, json, points, label, repeatable=True)
+        return await self._send(method, path, params, json, points, label, repeatable=True, lost=[])
 
     async def write(
         self,
@@ -146,11 +147,21 @@ class Transport:
             label: names the request in errors.
 
         Raises:
-            OutcomeUnknown: it cannot be repeated, and nobody knows whether it was done.
+            OutcomeUnknown: nobody knows whether it was done, and it cannot be repeated, or was
+                in vain.
             TemporaryError: nothing was written, and patience ran out.
             PermanentError: the platform refused it.
         """
-        return await self._send(method, path, params, json, points, label, repeatable=repeatable)
+        lost: list[OutcomeUnknown] = []
+        try:
+            return await self._send(
+                method, path, params, json, points, label, repeatable=repeatable, lost=lost
+            )
+        except TemporaryError as error:
+            if not lost:
+                raise
+            # Once an answer was lost, no later refusal tells that nothing was written.
+            raise lost[-1] from error
 
     def redact(self, text: str) -> str:
         """Return `text` without the token."""
@@ -168,6 +179,7 @@ class Transport:
         label: str,
         *,
         repeatable: bool,
+        lost: list[OutcomeUnknown],
     ) -> Answer:
         request = label or f"{method} {path}"
         failures = limited = 0
@@ -178,8 +190,10 @@ class Transport:
                 rate_limited = error.status in {429, 529} or error.code == "rate_limited"
                 if rate_limited:
                     limited += 1
-                    pause = error.retry_after or self._rate_pause
-                    self.budget.block(pause)
+                    asked = error.retry_after
+                    self.budget.block(
+                        self._rate_pause if asked is None else max(asked, FIRST_PAUSE)
+                    )
                     if limited > PATIENCE:
                         raise
                     continue
@@ -190,14 +204,15 @@ class Transport:
             except OutcomeUnknown as error:
                 if not repeatable:
                     raise
+                lost.append(error)
                 failures += 1
                 if failures >= self.attempts:
                     raise self._give_up(error) from error
-                await self._pause(failures, None)
+                await self._pause(failures, error.retry_after)
 
     async def _pause(self, failures: int, retry_after: float | None) -> None:
-        pause = retry_after or min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
-        await self.budget.clock.sleep(pause)
+        pause = max(retry_after or 0.0, FIRST_PAUSE * 2 ** (failures - 1))
+        await self.budget.clock.sleep(min(LONGEST_PAUSE, pause))
 
     def _tries(self) -> str:
         return "one try" if self.attempts == 1 else f"{self.attempts} tries"
@@ -280,14 +295,11 @@ class Transport:
     def _refusal(self, response: httpx.Response, data: object, request: str) -> PlatformError:
         status = response.status_code
         message = self.redact(_message(data) or response.reason_phrase or f"HTTP {status}")
-        if status in {429, 529}:
-            refused = TemporaryError(
-                message, platform=self.platform, request=request, status=status
-            )
-            refused.retry_after = retry_after(response.headers, self.budget.clock.time())
-            return refused
-        if status >= 500 or status == 408:
-            return OutcomeUnknown(message, platform=self.platform, request=request, status=status)
+        if status in {408, 429} or status >= 500:
+            kind = TemporaryError if status in {429, 529} else OutcomeUnknown
+            again = kind(message, platform=self.platform, request=request, status=status)
+            again.retry_after = retry_after(response.headers, self.budget.clock.time())
+            return again
         hint = ""
         if status in {401, 403}:
             hint = "check the token and what it may do: trueup doctor"
@@ -304,11 +316,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    date = _seconds_of(text)
-    return None if date is None else max(0.0, date - now)
+        date = _seconds_of(text)
+        return None if date is None else max(0.0, date - now)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _seconds_of(date: str) -> float | None:

@@ -127,4 +127,10 @@ class PermanentError(PlatformError):
 
 
 class OutcomeUnknown(PlatformError):
-    """A write was sent, and whether it was done is not known: look up, then decide."""
+    """A write was sent, and whether it was done is not known: look up, then decide.
+
+    Attributes:
+        retry_after: seconds to wait, or `None` where the platform did not say.
+    """
+
+    retry_after: float | None = None
