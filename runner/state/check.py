@@ -27,7 +27,7 @@ def check_state(reader: StateReader) -> list[Diagnostic]:
         return []
     problems: list[Diagnostic] = []
     for table in TABLES.values():
-        rows = reader.read(table.name)
+        rows = sorted(reader.read(table.name), key=lambda row: _key(table, row))
         problems += _bad_json(table, rows)
         if table.name not in _APPENDED:
             problems += _duplicate_keys(table, rows)

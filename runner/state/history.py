@@ -70,8 +70,9 @@ class _Run:
 
     def entry(self, changes: Iterable[LogRow]) -> HistoryEntry:
         found = tuple(changes)
+        at = self.at or max((item.ended_at for item in found), default="")
         return HistoryEntry(
-            at=self.at or max((item.ended_at for item in found), default=""),
+            at=f"{at[:19]}Z" if at else "",
             run_id=self.run_id,
             commit=self.commit,
             who=self.who,

@@ -194,9 +194,7 @@ class LocalTables:
         return [
             LogRecord(
                 int(entry["version"]),
-                datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC).strftime(
-                    "%Y-%m-%dT%H:%M:%SZ"
-                ),
+                _instant(int(entry.get("timestamp") or 0)),
                 str(entry.get("userMetadata") or ""),
             )
             for entry in entries
@@ -223,16 +221,11 @@ class LocalTables:
     def _open(self, name: Name) -> DeltaTable | None:
         """Open the latest version of a table; `None` where there is no state yet."""
         path = self.path(name)
-        if not _has_log(path):
-            if name != "bindings" and _has_log(self.path("bindings")):
+        if not self._exists(name):
+            if name != "bindings" and self._exists("bindings"):
                 raise StateError(
                     f"the table {name} is missing at {path}",
                     hint="restore it from a backup, or run: trueup state init, which makes it anew",
-                )
-            if any(path.glob("*.parquet")):
-                raise StateError(
-                    f"the table {name} at {path} has data and no log",
-                    hint="restore its _delta_log folder from a backup",
                 )
             return None
         from deltalake import DeltaTable
@@ -247,6 +240,18 @@ class LocalTables:
                 hint="upgrade trueup",
             )
         return table
+
+    def _exists(self, name: Name) -> bool:
+        """Return whether a table is there; a folder with nothing in it is none."""
+        path = self.path(name)
+        if _has_log(path):
+            return True
+        if any(path.glob("*.parquet")):
+            raise StateError(
+                f"the table {name} at {path} has data and no log",
+                hint="restore its _delta_log folder from a backup",
+            )
+        return False
 
     def _query(self, name: Name, table: DeltaTable, sql: str) -> list[list[Cell]]:
         """Return the columns of a query over one table, which it calls `t`."""
@@ -290,7 +295,7 @@ class LocalWriter(LocalTables):
         state_id = self._known_id()
         order = sorted(self.tables.values(), key=lambda table: table.name == "bindings")
         for table in order:
-            if not _has_log(self.path(table.name)):
+            if not self._exists(table.name):
                 self._create(table, state_id)
             # Another process may have been first: the state's id is the one that is there.
             state_id = self._upgrade(table)
@@ -344,7 +349,7 @@ class LocalWriter(LocalTables):
     def _known_id(self) -> str:
         """Return the id that any table bears already, else a new one."""
         for name in self.tables:
-            if _has_log(self.path(name)):
+            if self._exists(name):
                 found = self._there(name).metadata().configuration.get(STATE_PROPERTY)
                 if found:
                     return found
@@ -521,6 +526,11 @@ def _array(values: Sequence[object], kind: Type) -> Array:
             return Array(values, DataType.string()).cast(DataType.timestamp("us", tz="UTC"))
         case _:
             return Array(values, DataType.string())
+
+
+def _instant(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _has_log(path: Path) -> bool:
