@@ -1,7 +1,7 @@
 """YAML text to plain values, with every problem and its position.
 
 text ──events──> documents (dict, list, str, int, float, bool, None) + problems
-text ──compose──> nodes ──> the position of any path, only when a diagnostic needs one
+text ──events──> spots ──> the position of any path, only when a diagnostic needs one
 
 libyaml's events are flat, so nesting can be bounded before anything recurses, aliases can be
 counted before they are expanded, and no Python object is ever made from a tag. Scalars follow the
@@ -93,7 +93,7 @@ class Text:
 
     file: str
     text: str
-    _documents: list[yaml.Node] | None = field(default=None, repr=False)
+    _spots: list[_Spot] | None = field(default=None, repr=False)
 
     def problem(
         self, code: str, message: str, start: int, end: int = 0, hint: str = ""
@@ -120,56 +120,78 @@ class Text:
             path: keys and indices from the root; the longest part that exists counts.
             key: mark the key that holds the value rather than the value.
         """
-        node = self._node(document)
-        if node is None:
+        if self._spots is None:
+            self._spots = _spots(self.text)
+        if document >= len(self._spots):
             return self.mark(0)
-        holder: yaml.Node | None = None
+        spot, holder = self._spots[document], None
         for step in path:
-            found = _child(node, step)
+            found = spot.children.get(step)
             if found is None:
                 key = True
                 break
-            holder, node = found
-        marked = holder if holder is not None and (key or _is_block(node)) else node
-        return self.mark(*_extent(marked))
-
-    def _node(self, document: int) -> yaml.Node | None:
-        import yaml
-
-        if self._documents is None:
-            self._documents = []
-            with suppress(yaml.YAMLError):  # what was read until then still gives positions
-                self._documents.extend(yaml.compose_all(self.text, yaml.CSafeLoader))
-        nodes = self._documents
-        return nodes[document] if document < len(nodes) else None
+            holder, spot = found
+        spread = spot.children and "\n" in self.text[spot.start : spot.end]
+        on_key = holder is not None and (key or spread or spot.end <= spot.start)
+        marked = holder if holder is not None and on_key else spot
+        return self.mark(marked.start, marked.end)
 
 
-def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """Return the key node (for a list: the item) and the value node of one step."""
+@dataclass(slots=True)
+class _Spot:
+    """Where one value is in the text.
+
+    Attributes:
+        children: by key or index, where its parts are: the key (or the item) and the value.
+    """
+
+    start: int
+    end: int
+    children: dict[str | int, tuple[_Spot, _Spot]] = field(
+        default_factory=dict["str | int", "tuple[_Spot, _Spot]"]
+    )
+
+
+def _spots(text: str) -> list[_Spot]:
+    """Return where everything is in each document, as far as the text can be read."""
     import yaml
+    from yaml import events
 
-    if isinstance(node, yaml.MappingNode):
-        pairs = cast("list[tuple[yaml.Node, yaml.Node]]", node.value)
-        for name, value in pairs:
-            if isinstance(name, yaml.ScalarNode) and name.value == step:
-                return name, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-        items = cast("list[yaml.Node]", node.value)
-        if step < len(items):
-            return items[step], items[step]
-    return None
+    stream = _Spot(0, len(text))
+    stack = [(stream, False)]
+    anchors: dict[str, _Spot] = {}
+    key: _Spot | None = None
+    name: str | int = 0
+    with suppress(yaml.YAMLError):
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            if isinstance(event, events.CollectionEndEvent):
+                spot, _ = stack.pop()
+                spot.end = _extent(event)[1]
+            if not isinstance(event, events.NodeEvent):
+                continue
+            spot = _Spot(*_extent(event))
+            holder, is_mapping = stack[-1]
+            if is_mapping and key is None:
+                if not isinstance(event, events.ScalarEvent):
+                    break
+                key, name = spot, event.value
+                continue
+            if not is_mapping:
+                key, name = spot, len(holder.children)
+            holder.children[name] = key or spot, spot
+            key = None
+            if isinstance(event, events.AliasEvent):
+                spot.children = anchors.get(event.anchor or "", spot).children
+            elif event.anchor is not None:
+                anchors[event.anchor] = spot
+            if isinstance(event, events.CollectionStartEvent):
+                stack.append((spot, isinstance(event, events.MappingStartEvent)))
+    return [spot for spot, _ in stream.children.values()]
 
 
-def _is_block(node: yaml.Node) -> bool:
-    """Return whether the node has no extent worth marking: spread over lines, or empty."""
-    start, end = _extent(node)
-    lines = {mark.line for mark in (node.start_mark, node.end_mark) if mark}
-    return len(lines) > 1 or start >= end
-
-
-def _extent(node: yaml.Node | yaml.Event) -> tuple[int, int]:
-    """Return the indices in the text where a node or an event begins and ends."""
-    start, end = node.start_mark, node.end_mark
+def _extent(event: yaml.Event) -> tuple[int, int]:
+    """Return the indices in the text where an event begins and ends."""
+    start, end = event.start_mark, event.end_mark
     return start.index if start else 0, end.index if end else 0
 
 
@@ -418,6 +440,7 @@ def _syntax_hint(message: str) -> str:
         "mapping values are not allowed": "quote a text that holds `: `, or mend the indentation",
         "found character that cannot start any token": "indent with spaces,"
         " and quote a text that begins with @, ` or %",
+        "found a tab character": "indent with spaces",
         "did not find expected": "look for a wrong indentation, or a missing bracket or quote",
         "could not find expected ':'": "a key needs a colon and a space after it",
         "found unexpected end of stream": "a quote or bracket is not closed",

@@ -61,7 +61,7 @@ def suggest(name: str, options: Iterable[str]) -> str:
     import difflib
 
     folded = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(name.lower(), folded, 1, 0.6)
+    near = difflib.get_close_matches(name.lower(), folded, 1, 0.7)
     return f"did you mean `{folded[near[0]]}`?" if near else ""
 
 
