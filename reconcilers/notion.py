@@ -263,7 +263,6 @@ class Notion:
         kind = cast("Sourced", operation.change.kind)
         fields = {"key": operation.change.address, **operation.desired}
         first, rest = opening(blocks_of(str(fields.get("description") or "")))
-        self._home.made.discard(kind)
 
         async def send() -> Answer:
             source = self._home.source(kind)
@@ -277,6 +276,7 @@ class Notion:
             body: Json = {"parent": parent, "properties": properties}
             if first:
                 body["children"] = first
+            self._home.made.discard(kind)
             return await self._transport.write("POST", "/v1/pages", json=body, repeatable=False)
 
         answer = await self._mend(send)
