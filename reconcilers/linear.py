@@ -575,7 +575,7 @@ class Linear:
 
 
 def _with_others(operation: Operation, item: FieldChange) -> FieldChange:
-    """Return the change with the labels that people put on a project, which can only be replaced."""
+    """Return the change with the labels that people put on a project: it replaces them all."""
     if item.name != "labels" or operation.change.kind != "project":
         return item
     before, after = set(strings(item.before)), set(strings(item.after))

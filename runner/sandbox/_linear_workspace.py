@@ -252,7 +252,7 @@ class Workspace:
                 workspace: str = self._organization.values["urlKey"]
                 return f"https://linear.app/{workspace}{_path(row)}"
             case "priorityLabel":
-                return PRIORITY_LABELS[values["priority"]]
+                return PRIORITY_LABELS[int(values["priority"])]
             case "branchName":
                 return f"me/{values['identifier'].lower()}-{_slug(values['title'])}"
             case "isMe":

@@ -8,6 +8,7 @@ tells what went wrong in `extensions`.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -95,7 +96,7 @@ class LinearStandIn:
         self._schema = _schema()
         self._mutations = Mutations(self.home)
         self._documents: dict[str, DocumentNode] = {}
-        self._buckets = {
+        self.buckets = {
             "requests": Bucket(REQUESTS, HOUR),
             "complexity": Bucket(POINTS, HOUR),
         }
@@ -216,11 +217,11 @@ class LinearStandIn:
     def _take(self, kind: str, units: float) -> float:
         if not self.world.limits:
             return 0.0
-        return self._buckets[kind].take(self.world.clock(), units)
+        return self.buckets[kind].take(self.world.clock(), units)
 
     def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
-        for kind, bucket in self._buckets.items():
+        for kind, bucket in self.buckets.items():
             headers[f"x-ratelimit-{kind}-limit"] = str(bucket.size)
             headers[f"x-ratelimit-{kind}-remaining"] = str(int(bucket.left))
             full_at = bucket.full_at(self.world.clock())
@@ -237,7 +238,8 @@ class LinearStandIn:
         }
         root = self._schema.get_root_type(operation.operation)
         counter = _Counter(self._schema, fragments, variables)
-        return math.ceil(counter.count(operation.selection_set, cast("GraphQLObjectType", root)))
+        tenths = counter.count(operation.selection_set, cast("GraphQLObjectType", root))
+        return math.ceil(tenths / 10)
 
     # Resolving
 
@@ -322,7 +324,7 @@ class LinearStandIn:
 
 
 class _Counter:
-    """Counts the points of a query."""
+    """Counts the points of a query, in tenths."""
 
     def __init__(
         self,
@@ -334,9 +336,9 @@ class _Counter:
         self._fragments = fragments
         self._variables = variables
 
-    def count(self, selected: SelectionSetNode, parent: GraphQLObjectType, page: int = 1) -> float:
-        """Return the points of what is selected of `parent`, whose rows come `page` at a time."""
-        points = 0.0
+    def count(self, selected: SelectionSetNode, parent: GraphQLObjectType, page: int = 1) -> int:
+        """Return the tenths of points of what is selected of `parent`, whose rows come `page` at a time."""
+        points = 0
         for node in selected.selections:
             if isinstance(node, FieldNode):
                 points += self._field(node, parent, page)
@@ -347,14 +349,14 @@ class _Counter:
                 points += self.count(node.selection_set, parent, page)
         return points
 
-    def _field(self, node: FieldNode, parent: GraphQLObjectType, page: int) -> float:
+    def _field(self, node: FieldNode, parent: GraphQLObjectType, page: int) -> int:
         if node.selection_set is None:
-            return 0.1
+            return 1
         type_ = cast("GraphQLObjectType", get_named_type(parent.fields[node.name.value].type))
         if type_.name.endswith("Connection"):
             return self.count(node.selection_set, type_, self._page(node))
         times = page if node.name.value in {"nodes", "edges"} else 1
-        return times * (1 + self.count(node.selection_set, type_))
+        return times * (10 + self.count(node.selection_set, type_))
 
     def _page(self, node: FieldNode) -> int:
         for argument in node.arguments or ():
@@ -367,6 +369,7 @@ class _Counter:
         return PAGE
 
 
+@functools.cache
 def _schema() -> GraphQLSchema:
     schema = build_schema(sdl())
     for name, read in (

@@ -55,8 +55,9 @@ def _variable_errors(document: str, variables: dict[str, Any], name: str | None)
     operation = get_operation_ast(parse(document), name)
     if operation is None:
         return ["the operation is not named"]
-    declared = {definition.variable.name.value for definition in operation.variable_definitions}
+    definitions = operation.variable_definitions or ()
+    declared = {definition.variable.name.value for definition in definitions}
     unknown = [f"${name} is not declared" for name in variables.keys() - declared]
-    values = get_variable_values(schema(), operation.variable_definitions, variables)
+    values = get_variable_values(schema(), definitions, variables)
     errors = values if isinstance(values, list) else []
     return unknown + [error.message for error in errors]
