@@ -294,9 +294,13 @@ def _addresses(blocks: Iterable[Block]) -> Iterator[str]:
 def tidy(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return `spans` in their one canonical form.
 
-    Neighbours of one style are joined; white space takes a style only between two words that
+    Neighbours of one style are joined; white space keeps a style only between two words that
     have it; there is none at the ends.
     """
+    return _tidied(spans, shared=False)
+
+
+def _tidied(spans: Iterable[Span], *, shared: bool) -> tuple[Span, ...]:
     pieces: list[Span] = []
     for span in spans:
         words = span.text if span.code else span.text.strip()
@@ -305,7 +309,7 @@ def tidy(spans: Iterable[Span]) -> tuple[Span, ...]:
             continue
         lead, _, trail = span.text.partition(words) if words else (span.text, "", "")
         pieces += [replace(span, text=part) for part in (lead, words, trail) if part]
-    words = _joined(_restyled(pieces))
+    words = _joined(_restyled(pieces, shared=shared))
     while words and not words[0].code and not words[0].text.lstrip():
         words.pop(0)
     while words and not words[-1].code and not words[-1].text.rstrip():
@@ -317,8 +321,11 @@ def tidy(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(words)
 
 
-def _restyled(pieces: Sequence[Span]) -> list[Span]:
-    """Give white space the styles that the words on both of its sides share."""
+def _restyled(pieces: Sequence[Span], *, shared: bool) -> list[Span]:
+    """Take from white space the styles that the words around it do not share.
+
+    With `shared`, it gets those that they do share as well.
+    """
     words = [None if not p.code and p.text.isspace() else p for p in pieces]
     following: list[Span] = []
     after = PLAIN
@@ -336,9 +343,9 @@ def _restyled(pieces: Sequence[Span]) -> list[Span]:
         styled.append(
             Span(
                 piece.text,
-                bold=before.bold and after.bold,
-                italic=before.italic and after.italic,
-                strike=before.strike and after.strike,
+                bold=(piece.bold or shared) and before.bold and after.bold,
+                italic=(piece.italic or shared) and before.italic and after.italic,
+                strike=(piece.strike or shared) and before.strike and after.strike,
                 link=piece.link if before.link == piece.link == after.link else "",
             )
         )
@@ -468,11 +475,14 @@ def _cell_text(spans: tuple[Span, ...]) -> str:
     def table(text: str) -> str:
         return f"| {text} |\n| --- |"
 
+    if (plain := _plain_text(spans)) and not _SPECIAL.search(plain):
+        return plain
     for weaker in _weakened(spans):
-        expected = Block("table", children=(Block("table_row", cells=(weaker,)),))
+        row = Block("table_row", cells=(weaker,))
+        expected = [_blurred(Block("table", children=(row,)))]
         for text in _candidates(weaker):
             cell = text.replace("\\\n", "<br>").replace("\n", "<br>").replace("|", "\\|")
-            if parse(table(cell)) == (expected,):
+            if [*map(_blurred, parse(table(cell)))] == expected:
                 return cell
     return _last_resort(spans).replace("\\\n", "<br>").replace("|", "\\|")
 
@@ -487,15 +497,30 @@ def _text(block: Block, wrap: Callable[[str], str]) -> str:
     of escaping rules alone cannot. `wrap` puts a text into the block's Markdown, for the trial.
     """
     spans = block.spans
-    plain = spans[0].text if len(spans) == 1 and spans[0] == Span(spans[0].text) else ""
+    plain = _plain_text(spans)
     if not spans or (plain[:1].isalpha() and not _SPECIAL.search(plain)):
         return plain
     for weaker in _weakened(spans):
-        expected = (replace(block, spans=weaker, children=()),)
+        expected = [_blurred(replace(block, spans=weaker, children=()))]
         for text in _candidates(weaker):
-            if parse(wrap(text)) == expected:
+            if [*map(_blurred, parse(wrap(text)))] == expected:
                 return text
     return _last_resort(spans)
+
+
+def _plain_text(spans: Sequence[Span]) -> str:
+    """Return the text where it has no style at all, else ''."""
+    return spans[0].text if len(spans) == 1 and spans[0] == Span(spans[0].text) else ""
+
+
+def _blurred(block: Block) -> Block:
+    """Return the block without what nobody can see: the style of white space between words."""
+    return replace(
+        block,
+        spans=_tidied(block.spans, shared=True),
+        children=tuple(map(_blurred, block.children)),
+        cells=tuple(_tidied(cell, shared=True) for cell in block.cells),
+    )
 
 
 def _candidates(spans: Sequence[Span]) -> Iterator[str]:
@@ -514,7 +539,8 @@ def _weakened(spans: tuple[Span, ...]) -> Iterator[tuple[Span, ...]]:
     """
     yield spans
     styled = [i for i, span in enumerate(spans) if span.bold or span.italic or span.strike]
-    for i in styled:
+    # Each trial parses the text again; in a long one, the style of one word is not worth that.
+    for i in styled[:12]:
         yield tidy(_bare(span) if n == i else span for n, span in enumerate(spans))
     if styled:
         yield tidy(_bare(span) for span in spans)

@@ -72,6 +72,7 @@ class Desk:
         self.options: dict[str, Value] = {"parent": "Work"}
         self.token = TOKENS["notion"]
         self._runner = runner
+        self._http = httpx.Client()
         self._transports: list[Transport] = []
         self._counted = 0
         self.reconciler = self.fresh()
@@ -93,6 +94,7 @@ class Desk:
         return self._runner.run(work)
 
     def close(self) -> None:
+        self._http.close()
         for transport in self._transports:
             self.run(transport.close())
 
@@ -190,7 +192,7 @@ class Desk:
             "Content-Type": "application/json",
         }
         content = body if isinstance(body, bytes) else None
-        answer = httpx.request(
+        answer = self._http.request(
             method,
             self.sandbox.url("notion") + path,
             content=content,

@@ -109,7 +109,7 @@ def _answer(exchange: Exchange, type_name: str) -> Iterator[str]:
     if type_name.startswith(("List", "Query")):
         items = data["results"]
         data["results"] = []
-    yield from (f"answer: {error}" for error in _errors(type_name, data))
+    yield from (f"answer: {error}" for error in _object_errors(type_name, data))
     kinds = {
         "page": "PageObjectResponse",
         "data_source": "DataSourceObjectResponse",
@@ -121,7 +121,7 @@ def _answer(exchange: Exchange, type_name: str) -> Iterator[str]:
         if name == "BlockObjectResponse":
             words = item["type"].title().replace("_", "")
             name = f"{words}{name}"
-        yield from (f"answer: {error}" for error in _errors(name, item))
+        yield from (f"answer: {error}" for error in _object_errors(name, item))
 
 
 def _errors(type_name: str, value: Any) -> list[str]:
@@ -137,15 +137,37 @@ def _errors(type_name: str, value: Any) -> list[str]:
     return errors
 
 
+def _object_errors(type_name: str, value: Any) -> Iterator[str]:
+    if type_name == "PageObjectResponse":
+        for name, held in value["properties"].items():
+            yield from (f"{name}: {error}" for error in _property_errors(json.dumps(held)))
+        value = {**value, "properties": {}}
+    yield from _errors(type_name, value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _property_errors(text: str) -> tuple[str, ...]:
+    """Judge a property of a page by the one alternative that has its type."""
+    held = json.loads(text)
+    place = "PageObjectResponse/properties/properties/additionalProperties/anyOf"
+    found = _schema()["definitions"]
+    for step in place.split("/"):
+        found = found[step]
+    for number, alternative in enumerate(found):
+        if alternative["properties"]["type"].get("const") == held["type"]:
+            return tuple(_errors(f"{place}/{number}", held))
+    return (f"no property is of type {held['type']}",)
+
+
 @functools.lru_cache(maxsize=4096)
 def _block_errors(text: str) -> tuple[str, ...]:
     """Judge a block of a request by the one alternative that has its type."""
     block = json.loads(text)
     alternatives = _schema()["definitions"]["BlockObjectRequest"]["anyOf"]
     for number, alternative in enumerate(alternatives):
-        if block["type"] in alternative["properties"]:
+        if (alternative["properties"].keys() - {"object", "type"}) & block.keys():
             return tuple(_errors(f"BlockObjectRequest/anyOf/{number}", block))
-    return (f"no block is called {block['type']}",)
+    return (f"no block has {[*block]}",)
 
 
 def _limits(value: Any) -> Iterator[str]:
