@@ -337,7 +337,7 @@ class _Counter:
         self._variables = variables
 
     def count(self, selected: SelectionSetNode, parent: GraphQLObjectType, page: int = 1) -> int:
-        """Return the tenths of points of what is selected of `parent`, whose rows come `page` at a time."""
+        """Return the points of what is selected of `parent`; its rows come `page` at a time."""
         points = 0
         for node in selected.selections:
             if isinstance(node, FieldNode):
