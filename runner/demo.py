@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from runner.render import Paint
+from runner.status import counted
 from schemas.domain import PLATFORMS
 from schemas.errors import SpecError
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from schemas import spec
     from schemas.domain import Desired
 
-HEAD, TAIL = 8, 6
-"""Of a long output, the demo shows so many lines of the beginning and of the end."""
+MOST = 14
+"""Of a longer output, the demo shows the beginning and the end."""
 
 
 def serve_sandbox(place: Workspace, port: int, *, limits: bool, say: Callable[[str], None]) -> None:
@@ -210,7 +211,6 @@ class _Story:
         self.command("status")
         if edited:
             self.command("history", edited)
-            self.command("show", edited)
         self.end()
 
     def narrate(self, text: str) -> None:
@@ -226,7 +226,9 @@ class _Story:
         colour = "--color" if self.paint.colour else "--no-color"
         with contextlib.redirect_stdout(io.StringIO()) as output:
             cli.main(["-C", str(self.folder), colour, *arguments], standalone_mode=False)
-        for line in _shortened(output.getvalue().splitlines()):
+        # An apply shows its plan first, which the scene before has just shown.
+        most = MOST // 2 if "apply" in arguments else MOST
+        for line in _shortened(output.getvalue().splitlines(), most):
             click.echo(line, color=self.paint.colour)
 
     def look(self) -> None:
@@ -239,8 +241,8 @@ class _Story:
         }
         for name, objects in self.sandbox.objects().items():
             ours = Counter(str(item["kind"]) for item in objects if item["marker"])
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(ours.items()))
-            click.echo(f"  {name:8} {counts or 'nothing':40} {urls.get(name, '')}".rstrip())
+            counts = ", ".join(counted(count, kind) for kind, count in sorted(ours.items()))
+            click.echo(f"  {name:8} {counts or 'nothing':34} {urls.get(name, '')}".rstrip())
 
     def edit(self) -> str:
         """Change one task's title in its file, commit it; return the task's address."""
@@ -320,14 +322,16 @@ class _Story:
             click.echo(f"  {line}")
 
 
-def _shortened(lines: list[str]) -> Iterator[str]:
-    """Yield the lines; of many, the first and last with how many are left out between."""
-    if len(lines) <= HEAD + TAIL + 1:
+def _shortened(lines: list[str], most: int) -> Iterator[str]:
+    """Yield at most `most` lines: the first and last, and how many are left out between."""
+    if len(lines) <= most:
         yield from lines
         return
-    yield from lines[:HEAD]
-    yield f"  … {len(lines) - HEAD - TAIL} more lines …"
-    yield from lines[-TAIL:]
+    tail = most // 2
+    head = most - tail - 1
+    yield from lines[:head]
+    yield f"… {len(lines) - head - tail} more lines …"
+    yield from lines[-tail:]
 
 
 def _tasks(

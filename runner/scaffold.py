@@ -238,7 +238,7 @@ def _project(start: _Start) -> str:
 # One project. Keys (`{start.key}`, `connect`) are identities and stay; everything else may change
 # freely. A field that you leave out belongs to the platforms: whoever edits it there decides.
 kind: Project
-key: {start.key}
+key: {_scalar(start.key)}
 name: {_scalar(start.name)}
 description: |
   Projects and tasks as code, with [the specs](specs/) as the one place to change them.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from runner.check import CONTAINERS
 from runner.render import SIGNS, Paint, shown
 from schemas.domain import Action, Binding, Kind, Pending, Source, Value, kind_of
 from schemas.errors import ConfigError
@@ -188,7 +189,8 @@ def _platform_status(
 def status_text(report: StatusReport, *, colour: bool = False) -> str:
     """Return the report for a terminal."""
     paint = Paint(colour)
-    counts = ", ".join(_counted(n, kind) for kind, n in sorted(report.declared.items()))
+    kinds: tuple[Kind, ...] = ("project", "milestone", "task")
+    counts = ", ".join(counted(n, kind) for kind in kinds if (n := report.declared.get(kind)))
     at = f" at {_short_commit(report.commit)}" if report.commit else ""
     lines = [f"specs   {counts or 'no resources'}{at}"]
     if report.state:
@@ -294,7 +296,8 @@ def _declared(place: Workspace, resource: Resource) -> Iterator[FieldView]:
     """Yield the declared fields, each with the line that declares it."""
     sources = _Sources(place, resource)
     for name, value in resource.fields.items():
-        yield FieldView(name, value, "git", sources.of(name))
+        if (name, value) != ("parent", None):
+            yield FieldView(name, value, "git", sources.of(name))
     for platform, overrides in resource.overrides.items():
         for name, value in overrides.items():
             yield FieldView(name, value, "git", sources.of(name, platform), platform)
@@ -323,6 +326,8 @@ class _Sources:
     def of(self, name: str, platform: str = "") -> Source:
         """Return where the field is declared, at the resource or among the defaults."""
         written = "name" if name == "title" and self._resource.kind != "task" else name
+        if name == "container":
+            written = CONTAINERS.get(platform, name)
         inner = (platform,) if platform else ()
         for path in ((*self._path, *inner, written), ("defaults", written)):
             if self._document is not None and _has(self._document.data, path):
@@ -532,5 +537,6 @@ def _short_commit(commit: str) -> str:
     return f"{sha[:10]}+{mark}" if mark else sha[:10]
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return `1 task`, `2 tasks`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

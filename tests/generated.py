@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from schemas.spec import MODELS, json_schemas
+from tests.pages import pages
 
 REPO = Path(__file__).parent.parent
 
@@ -62,6 +63,7 @@ def generated() -> Iterator[tuple[str, str]]:
     for name, schema in json_schemas().items():
         yield f"schemas/json/{name}.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     yield "docs/spec-reference.md", "\n".join(_reference()) + "\n"
+    yield from ((str(path), text) for path, text in pages().items())
 
 
 def _reference() -> Iterator[str]:
