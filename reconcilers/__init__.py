@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -66,6 +65,8 @@ def _module(name: str, extra: Collection[str]) -> ModuleType:
     if name in PLATFORMS:
         return importlib.import_module(f"reconcilers.{name}")
     if name in extra:
+        from importlib.metadata import entry_points
+
         found = entry_points(group="trueup.reconcilers", name=name)
         if found:
             return cast("ModuleType", next(iter(found)).load())

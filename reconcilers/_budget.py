@@ -7,7 +7,6 @@ at the price of a pause after each full burst.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from typing import Protocol, cast
@@ -36,6 +35,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
+        import asyncio
+
         await asyncio.sleep(seconds)
 
 
@@ -101,6 +102,9 @@ class Budget:
     """The rate budget of one platform, shared by all work of a run."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
+        # Planning knows budgets by name only, and has no use for asyncio's start-up time.
+        import asyncio
+
         self.limits = limits
         self.clock = clock
         self.waited = 0.0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING
 
 from reconcilers import Platform, for_platform
-from reconcilers._budget import Budget, Clock
 from reconcilers._contract import Connection, Profile
 from runner.config import Config, now
-from runner.lanes import Links, Session
 from runner.plan import limits_of
 from schemas.domain import Desired
+
+if TYPE_CHECKING:
+    from reconcilers._budget import Clock
+    from runner.lanes import Session
 
 
 def platforms_of(desired: Desired) -> dict[str, Platform]:
@@ -53,6 +56,9 @@ async def session(
     Raises:
         ConfigError: the token is missing, or the address is none.
     """
+    from reconcilers._budget import Budget
+    from runner.lanes import Links, Session
+
     profile = platform.profile
     integration = desired.integrations[profile.platform]
     budget = Budget(limits_of(profile, integration), clock)
