@@ -11,7 +11,7 @@ YAML 1.2 core schema; those that YAML 1.1 reads differently (`yes`, `010`, `1:30
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -208,7 +208,9 @@ def parse(source: Text) -> Parsed:
         reader.problems.append(_syntax(source, error))
     except _Stop:
         pass  # the last problem says why
-    return Parsed(tuple(reader.documents), tuple(capped(reader.problems)), complete)
+    if reader.unlisted:
+        reader.problems.append(more_problems(reader.unlisted, reader.problems[-1]))
+    return Parsed(tuple(reader.documents), tuple(reader.problems), complete)
 
 
 def reconcilers(value: Plain) -> list[str]:
@@ -219,12 +221,10 @@ def reconcilers(value: Plain) -> list[str]:
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
-def capped(problems: list[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield the first problems of a file, and how many more there are."""
-    yield from problems[:MAX_PROBLEMS]
-    if (rest := len(problems) - MAX_PROBLEMS) > 0:
-        source = problems[MAX_PROBLEMS].source
-        yield Diagnostic("error", "more-problems", f"{rest} more problems in this file", source)
+def more_problems(count: int, last: Diagnostic) -> Diagnostic:
+    """Return the diagnostic that stands for the problems after the `last` one listed."""
+    message = f"{count:,} more problems in this file"
+    return Diagnostic("error", "more-problems", message, last.source)
 
 
 class _Stop(Exception):
@@ -238,6 +238,7 @@ class _Reader:
         self.source = source
         self.documents: list[Plain] = []
         self.problems: list[Diagnostic] = []
+        self.unlisted = 0
         self.anchors: dict[str, tuple[Plain, int]] = {}
         self.open: list[tuple[str, int, int]] = []
         self.stack: list[list[Plain] | Mapping] = []
@@ -332,6 +333,9 @@ class _Reader:
         return self.stack.pop()
 
     def _refuse(self, event: yaml.Event, code: str, message: str, hint: str = "") -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.unlisted += 1
+            return
         start, end = _extent(event)
         self.problems.append(self.source.problem(code, message, start, end, hint))
 

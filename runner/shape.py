@@ -10,7 +10,7 @@ Only what was not in the cache comes here, so that a run on unchanged specs impo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from runner.parse import Path, Plain, Text
+from runner.parse import MAX_PROBLEMS, Path, Plain, Text, more_problems
 from schemas.domain import Diagnostic
 from schemas.spec import MODELS, DocumentKind, OnThirdParty, ThirdParty, json_schemas
 from schemas.values import KEY, BadValue, shorten, suggest
@@ -135,13 +135,12 @@ def shape(
             data = cast("dict[str, object]", adapter.validate_python(value))
         except ValidationError as error:
             errors = error.errors(include_url=False)
-            fresh = [item for item in errors if item["loc"] not in seen]
+            fresh = list(_told_apart(item for item in errors if item["loc"] not in seen))
             seen.update(item["loc"] for item in errors)
-            problems.extend(
-                _problem(text, number, item["loc"], item, kind)
-                for item in fresh
-                if not _misspelt(item, fresh)
-            )
+            listed = fresh[: max(0, MAX_PROBLEMS - len(problems))]
+            problems.extend(_problem(text, number, item["loc"], item, kind) for item in listed)
+            if len(fresh) > len(listed):
+                problems.append(more_problems(len(fresh) - len(listed), problems[-1]))
             removed.update(str(item["loc"][-1]) for item in errors if item["loc"])
             if not all(_repair(value, item) for item in errors):
                 break
@@ -213,16 +212,17 @@ def _repair(value: Plain, error: ErrorDetails) -> bool:
     return True
 
 
-def _misspelt(missing: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
-    """Return whether a field is missing only because its name is misspelt beside it."""
-    if missing["type"] != "missing":
-        return False
-    field = str(missing["loc"][-1])
-    return any(
-        bool(suggest(str(item["loc"][-1]), [field]))
-        for item in errors
-        if item["type"] == "extra_forbidden" and item["loc"][:-1] == missing["loc"][:-1]
-    )
+def _told_apart(errors: Iterable[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Yield errors without fields that are missing only because they are misspelt beside it."""
+    found = list(errors)
+    strange: dict[tuple[int | str, ...], list[str]] = {}
+    for error in found:
+        if error["type"] == "extra_forbidden":
+            strange.setdefault(error["loc"][:-1], []).append(str(error["loc"][-1]))
+    for error in found:
+        names = strange.get(error["loc"][:-1], ()) if error["type"] == "missing" else ()
+        if not any(suggest(name, [str(error["loc"][-1])]) for name in names):
+            yield error
 
 
 def _problem(

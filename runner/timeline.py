@@ -98,6 +98,7 @@ class _Pass:
         self.at = [-1] * (2 * len(works))
         self.cause = [-1] * (2 * len(works))
         self.cycles: list[list[int]] = []
+        self.closed: set[int] = set()
 
     def run(self) -> Timeline:
         """Settle all nodes, what they wait for first."""
@@ -140,7 +141,7 @@ class _Pass:
                 if self.at[need] >= 0:
                     continue
                 if need in grey:
-                    self.cycles.append([node for node, _ in stack[grey[need] :]])
+                    self._record(need, stack[grey[need] :])
                     continue
                 grey[need] = len(stack)
                 stack.append((need, self._needs(need)))
@@ -149,6 +150,12 @@ class _Pass:
                 self._compute(node)
                 del grey[node]
                 stack.pop()
+
+    def _record(self, node: int, path: Sequence[tuple[int, object]]) -> None:
+        """Keep a cycle, unless it closes where another one did."""
+        if node not in self.closed:
+            self.cycles.append([node for node, _ in path])
+            self.closed.update(self.cycles[-1])
 
     def _needs(self, node: int) -> Iterator[int]:
         i, is_finish = divmod(node, 2)

@@ -25,8 +25,8 @@ KEY = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 RESERVED_KEYS = frozenset({"milestones"})
 """Project keys that would make an address ambiguous (`milestones/beta`)."""
 
-_ESTIMATE = re.compile(r"(\d{1,6}(?:\.\d{1,4})?)\s*([mhdw])")
-_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_ESTIMATE = re.compile(r"(\d{1,6}(?:\.\d{1,4})?)\s*([mhdw])", re.ASCII)
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"]+")
 _LINE_END = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -128,7 +128,7 @@ def parse_horizon(value: object) -> int:
     days = -1
     if isinstance(value, int) and not isinstance(value, bool):
         days = value
-    elif isinstance(value, str) and (found := re.fullmatch(r"(\d{1,4})([dw])", value)):
+    elif isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,4})([dw])", value)):
         days = int(found[1]) * (7 if found[2] == "w" else 1)
     if not 0 <= days <= 366:
         hint = "write it as 4w, 28d or a number of days, at most 366"
@@ -139,7 +139,7 @@ def parse_horizon(value: object) -> int:
 def parse_max_prune(value: object) -> str:
     """Return a threshold for pruning in its canonical form: `10%` or `25`."""
     text = str(value) if not isinstance(value, bool) else ""
-    found = re.fullmatch(r"(\d{1,6})(%?)", text)
+    found = re.fullmatch(r"([0-9]{1,6})(%?)", text)
     if found is None or (found[2] and int(found[1]) > 100):
         hint = "write a percentage such as 10%, or a number of resources"
         raise BadValue("bad-threshold", f"`{shorten(text)}` is not a threshold", hint)
