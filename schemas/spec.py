@@ -505,14 +505,6 @@ MODELS: Final[dict[DocumentKind, type]] = {
 }
 """The model of each kind of document."""
 
-CONTAINERS: Final = {
-    "linear": "team",
-    "gitlab": "project",
-    "notion": "parent",
-    "motion": "workspace",
-}
-"""By platform, the option that names the container of its objects."""
-
 
 def json_schemas() -> dict[str, dict[str, object]]:
     """Return the JSON Schemas of the language: one for each kind, and `document` for any."""
