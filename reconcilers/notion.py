@@ -550,11 +550,11 @@ def _is_homeless(error: PermanentError) -> bool:
 
 def _gone(error: PermanentError, operation: Operation) -> PermanentError:
     if error.code == "object_not_found":
-        message = f"the page of {operation.change.address} is not there any more"
-        hint = "restore it in Notion, or let go of it: trueup state forget"
+        message = f"the page of {operation.change.address}, or one it refers to, is not there"
+        hint = "it was deleted, or is not shared with the connection: trueup plan --refresh"
     elif "archived" in error.message or "in trash" in error.message:
         message = f"the page of {operation.change.address} is in Notion's trash"
-        hint = "restore it from there, or archive it in the specs"
+        hint = "restore it from there, or take the task out of the specs"
     else:
         return error
     return PermanentError(

@@ -284,7 +284,7 @@ def test_an_update_of_what_is_gone_says_what_to_do(at: Desk) -> None:
     assert "restore" in trashed.value.hint
 
     at.links.ids[STACK] = "00000000-0000-4000-8000-000000000000"
-    with pytest.raises(PermanentError, match="not there any more"):
+    with pytest.raises(PermanentError, match="is not there"):
         at.apply("update", STACK, title="Late")
 
 
