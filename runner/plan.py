@@ -315,6 +315,9 @@ class _Builder:
     def prune(self, binding: Binding, *, protect: bool) -> None:
         """Plan what becomes of an object whose spec is gone."""
         policy = self.context.desired.policy.prune
+        if _has_passed(binding, self.context.desired.today):
+            self.settled.append(Settlement(binding.address, binding.platform, ""))
+            return
         capabilities = self.context.profiles[binding.platform].capabilities
         if protect:
             self._note(
@@ -490,6 +493,15 @@ class _Builder:
 
     def _note(self, severity: Severity, code: str, message: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(severity, code, message, hint=hint))
+
+
+def _has_passed(binding: Binding, today: str) -> bool:
+    """Return whether it is an occurrence of recurring work whose day is over.
+
+    Such a task leaves the specs by the passing of time, not by anybody's wish: it stays as it is.
+    """
+    due = binding.base.get("due")
+    return "@" in binding.address and isinstance(due, str) and due < today
 
 
 def same(left: Value, right: Value) -> bool:

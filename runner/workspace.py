@@ -50,7 +50,12 @@ class Workspace:
         """
         if any(item.severity == "error" for item in self.diagnostics):
             raise SpecError(self.diagnostics)
-        desired = resolve(self.loaded, today=self.config.today, commit=self.checkout.label)
+        desired = resolve(
+            self.loaded,
+            today=self.config.today,
+            commit=self.checkout.label,
+            diagnostics=[item for item in self.diagnostics if item.severity != "note"],
+        )
         rates = {name: self.config.rate(name) for name in desired.integrations}
         integrations = {
             name: replace(item, options={**item.options, "rate": rate})

@@ -317,6 +317,14 @@ def test_what_is_protected_is_never_pruned() -> None:
     assert [d.code for d in made.diagnostics] == ["protected"]
 
 
+def test_an_occurrence_whose_day_is_over_is_let_go_and_not_pruned() -> None:
+    past = bound("app/review@2026-W48", {"due": "2026-11-27"})
+    future = bound("app/review@2026-W50", {"due": "2026-12-11"})
+    made = plan(desired(resource("x", platforms=())), past, future)
+    assert only(made).address == future.address
+    assert [(s.address, s.fingerprint) for s in made.settled] == [(past.address, "")]
+
+
 def test_empty_specs_never_prune() -> None:
     made = plan(desired(), bound("app"), bound("app/a"))
     assert made.changes == ()
