@@ -164,6 +164,13 @@ class Motion:
     async def check(self) -> str:
         """Return who we are on Motion; one request."""
         me = mapping((await self._transport.read("GET", "/v1/users/me")).data)
+        if not text(me.get("id")):
+            raise PermanentError(
+                "what answers there is not Motion",
+                platform="motion",
+                request="GET /v1/users/me",
+                hint="check TRUEUP_MOTION_URL",
+            )
         return f"{text(me.get('name'))} <{text(me.get('email'))}>"
 
     async def prepare(self, operations: Sequence[Operation]) -> None:
