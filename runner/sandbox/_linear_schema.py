@@ -5,6 +5,8 @@ Names and types agree with the published schema (a test compares them); everythi
 
 from __future__ import annotations
 
+from runner.sandbox._linear_unmodelled import SDL
+
 _PAGE = (
     "after: String, before: String, first: Int, includeArchived: Boolean, last: Int,"
     " orderBy: PaginationOrderBy"
@@ -131,7 +133,7 @@ type Project {
   issues(PAGE, filter: IssueFilter): IssueConnection!
   projectMilestones(PAGE, filter: ProjectMilestoneFilter): ProjectMilestoneConnection!
   externalLinks(PAGE): EntityExternalLinkConnection!
-  comments(PAGE): CommentConnection!
+  comments(PAGE, filter: CommentFilter): CommentConnection!
 }
 
 type ProjectMilestone {
@@ -179,10 +181,10 @@ type Issue {
   parent: Issue
   children(PAGE, filter: IssueFilter): IssueConnection!
   labels(PAGE, filter: IssueLabelFilter): IssueLabelConnection!
-  attachments(PAGE): AttachmentConnection!
+  attachments(PAGE, filter: AttachmentFilter): AttachmentConnection!
   relations(PAGE): IssueRelationConnection!
   inverseRelations(PAGE): IssueRelationConnection!
-  comments(PAGE): CommentConnection!
+  comments(PAGE, filter: CommentFilter): CommentConnection!
 }
 
 type IssueLabel {
@@ -285,6 +287,14 @@ input DateComparator {
   DateTimeOrDuration, lte: DateTimeOrDuration
 }
 
+input CommentFilter {
+  id: IDComparator, body: StringComparator, createdAt: DateComparator, and: [CommentFilter!],
+  or: [CommentFilter!]
+}
+input AttachmentFilter {
+  id: IDComparator, url: StringComparator, title: StringComparator, and: [AttachmentFilter!],
+  or: [AttachmentFilter!]
+}
 input TeamFilter {
   id: IDComparator, key: StringComparator, name: StringComparator, createdAt: DateComparator,
   updatedAt: DateComparator, and: [TeamFilter!], or: [TeamFilter!]
@@ -437,16 +447,21 @@ type Query {
   viewer: User!
   organization: Organization!
   user(id: String!): User!
-  users(PAGE, filter: UserFilter): UserConnection!
+  users(
+    PAGE
+    filter: UserFilter
+    includeDisabled: Boolean
+    sort: [UserSortInput!]
+  ): UserConnection!
   team(id: String!): Team!
   teams(PAGE, filter: TeamFilter): TeamConnection!
   workflowState(id: String!): WorkflowState!
   workflowStates(PAGE, filter: WorkflowStateFilter): WorkflowStateConnection!
   issue(id: String!): Issue!
-  issues(PAGE, filter: IssueFilter): IssueConnection!
+  issues(PAGE, filter: IssueFilter, sort: [IssueSortInput!]): IssueConnection!
   issueLabels(PAGE, filter: IssueLabelFilter): IssueLabelConnection!
   project(id: String!): Project!
-  projects(PAGE, filter: ProjectFilter): ProjectConnection!
+  projects(PAGE, filter: ProjectFilter, sort: [ProjectSortInput!]): ProjectConnection!
   projectStatuses(PAGE): ProjectStatusConnection!
   projectLabels(PAGE, filter: ProjectLabelFilter): ProjectLabelConnection!
   projectMilestone(id: String!): ProjectMilestone!
@@ -460,10 +475,13 @@ type Mutation {
   issueArchive(id: String!, trash: Boolean): IssueArchivePayload!
   issueUnarchive(id: String!): IssueArchivePayload!
   issueDelete(id: String!, permanentlyDelete: Boolean): IssueArchivePayload!
-  issueRelationCreate(input: IssueRelationCreateInput!): IssueRelationPayload!
+  issueRelationCreate(
+    input: IssueRelationCreateInput!
+    overrideCreatedAt: DateTime
+  ): IssueRelationPayload!
   issueRelationDelete(id: String!): DeletePayload!
-  issueLabelCreate(input: IssueLabelCreateInput!): IssueLabelPayload!
-  projectCreate(input: ProjectCreateInput!): ProjectPayload!
+  issueLabelCreate(input: IssueLabelCreateInput!, replaceTeamLabels: Boolean): IssueLabelPayload!
+  projectCreate(input: ProjectCreateInput!, slackChannelName: String): ProjectPayload!
   projectUpdate(id: String!, input: ProjectUpdateInput!): ProjectPayload!
   projectDelete(id: String!): ProjectArchivePayload!
   projectUnarchive(id: String!): ProjectArchivePayload!
@@ -499,5 +517,5 @@ def sdl() -> str:
         f"type {name}Edge {{ cursor: String!, node: {name}! }}\n"
         for name in _CONNECTED
     )
-    parts = (_SCALARS, _OBJECTS, connections, _FILTERS, _INPUTS, payloads, _ROOTS)
+    parts = (_SCALARS, _OBJECTS, connections, _FILTERS, _INPUTS, payloads, _ROOTS, SDL)
     return "".join(parts).replace("PAGE", _PAGE)

@@ -75,6 +75,10 @@ _REFERENCES = {
 }
 
 
+class Unmodelled(Exception):
+    """The workspace knows nothing of this field."""
+
+
 def refuse(message: str, shown: str, *, code: str = "INPUT_ERROR") -> NoReturn:
     """Raise Linear's own kind of error; `shown` is the text meant for people."""
     raise GraphQLError(
@@ -243,6 +247,8 @@ class Workspace:
     def _derived(self, row: Row, name: str) -> Any:
         if row.type == "Organization":
             kinds = {"teams": "Team", "users": "User", "projectStatuses": "ProjectStatus"}
+            if name not in kinds:
+                raise Unmodelled(name)
             return list(self.all(kinds[name]))
         if row.type == "Team" and name != "organization":
             return self._of_team(row, name)
@@ -257,8 +263,12 @@ class Workspace:
                 return f"me/{values['identifier'].lower()}-{_slug(values['title'])}"
             case "isMe":
                 return row is self.viewer
-            case _:
+            case "organization":
                 return self._organization
+            case "state":
+                return self.read(row, "status").values["type"]
+            case _:
+                raise Unmodelled(name)
 
     def _of_team(self, team: Row, name: str) -> Any:
         match name:
@@ -268,8 +278,10 @@ class Workspace:
                 return [r for r in self.all("Project") if team.id in r.values["teamIds"]]
             case "defaultIssueState":
                 return self.state(team, "backlog")
-            case _:
+            case "members":
                 return list(self.all("User"))
+            case _:
+                raise Unmodelled(name)
 
     @property
     def viewer(self) -> Row:

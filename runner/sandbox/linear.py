@@ -42,7 +42,8 @@ from graphql import (
 
 from runner.sandbox._linear_mutations import Mutations
 from runner.sandbox._linear_schema import sdl
-from runner.sandbox._linear_workspace import Row, Values, Workspace, refuse
+from runner.sandbox._linear_unmodelled import neutral
+from runner.sandbox._linear_workspace import Row, Unmodelled, Values, Workspace, refuse
 from runner.sandbox._platform import Call, Reply
 from runner.sandbox._world import TOKENS, World
 
@@ -249,9 +250,12 @@ class LinearStandIn:
             return self._mutations.fields[name](arguments)
         if parent.name == "Query":
             return self._root(name, _told_type(parent, name), arguments)
-        if isinstance(source, dict):
-            return cast("Values", source)[name]
-        value = self.home.read(cast("Row", source), name)
+        try:
+            if isinstance(source, dict):
+                return cast("Values", source)[name]
+            value = self.home.read(cast("Row", source), name)
+        except (KeyError, Unmodelled):
+            return neutral(str(parent.fields[name].type), self._schema)
         paged = _told_type(parent, name).endswith("Connection")
         return self._connected(value, arguments) if paged else value
 
@@ -268,6 +272,8 @@ class LinearStandIn:
 
     def _connected(self, rows: list[Row], arguments: Values) -> Values:
         wanted: _Condition = arguments.get("filter") or {}
+        if arguments.get("sort"):
+            refuse("Argument Validation Error", "The sandbox sorts by orderBy only.")
         rows = [row for row in rows if self._matches(row, wanted)]
         if not arguments.get("includeArchived"):
             rows = [row for row in rows if row.values["archivedAt"] is None]

@@ -12,7 +12,9 @@ from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLObjectType,
+    GraphQLScalarType,
     build_schema,
+    get_named_type,
     is_required_input_field,
 )
 
@@ -92,6 +94,40 @@ def test_every_name_agrees_with_the_published_schema(contracts: object) -> None:
             assert required <= kind.fields.keys(), name
         elif isinstance(kind, GraphQLEnumType):
             assert kind.values.keys() == cast("GraphQLEnumType", their_kind).values.keys()
+
+
+def leaves(kind: GraphQLObjectType) -> str:
+    """Return a selection of every field that holds a plain value."""
+    return " ".join(
+        name
+        for name, item in kind.fields.items()
+        if isinstance(get_named_type(item.type), (GraphQLScalarType, GraphQLEnumType))
+    )
+
+
+def test_every_plain_field_has_an_answer(at: Asked) -> None:
+    types = build_schema(sdl()).type_map
+    issue = at.issues(1)[0]["id"]
+    project = at.data(
+        "mutation($input: ProjectCreateInput!) { projectCreate(input: $input) { project { id } } }",
+        input={"name": "P", "teamIds": [at.team]},
+    )["projectCreate"]["project"]["id"]
+    for name, object_id in (("issue", issue), ("project", project), ("team", at.team)):
+        plain = leaves(cast("GraphQLObjectType", types[name.title()]))
+        document = f"query($id: String!) {{ {name}(id: $id) {{ {plain} }} }}"
+        assert at.data(document, id=object_id)[name]["id"] == object_id
+    shared = "sharedAccess { isShared sharedWithUsers { id } }"
+    told = at.data(f"query($id: String!) {{ issue(id: $id) {{ {shared} }} }}", id=issue)
+    assert told["issue"]["sharedAccess"] == {"isShared": False, "sharedWithUsers": []}
+    organization = leaves(cast("GraphQLObjectType", types["Organization"]))
+    assert at.data(f"{{ organization {{ {organization} }} }}")["organization"]["name"] == "Sandbox"
+    user = leaves(cast("GraphQLObjectType", types["User"]))
+    assert at.data(f"{{ viewer {{ {user} }} }}")["viewer"]["isMe"] is True
+
+
+def test_an_order_that_is_not_modelled_is_refused(at: Asked) -> None:
+    document = "{ issues(sort: [{createdAt: {order: Ascending}}]) { nodes { id } } }"
+    assert "sorts by orderBy" in str(at.error(document))
 
 
 @pytest.mark.parametrize(
