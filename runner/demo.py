@@ -27,12 +27,14 @@ from schemas.errors import SpecError
 if TYPE_CHECKING:
     from git import Repo
 
-    from runner.load import Document, Loaded
+    from runner.language.load import Document, Loaded
     from runner.sandbox._world import Seed
     from runner.sandbox.server import Sandbox
     from runner.workspace import Workspace
     from schemas import spec
     from schemas.domain import Desired
+
+    _Task = tuple[Document[spec.Project], str, tuple[str, ...]]
 
 MOST = 14
 """Of a longer output, the demo shows the beginning and the end."""
@@ -84,12 +86,27 @@ def _seed(place: Workspace) -> Seed:
         projects=named["gitlab"] or seed.projects,
         pages=named["notion"] or seed.pages,
         workspaces=named["motion"] or seed.workspaces,
+        labels=_labels(desired),
+    )
+
+
+def _labels(desired: Desired) -> tuple[str, ...]:
+    """Return every label of the specs, sorted."""
+    return tuple(
+        sorted(
+            {
+                label
+                for resource in desired.resources.values()
+                for fields in (resource.fields, *resource.overrides.values())
+                for label in cast("tuple[str, ...]", fields.get("labels") or ())
+            }
+        )
     )
 
 
 def _containers(desired: Desired, platform: str) -> tuple[str, ...]:
     """Return the teams, projects, pages or workspaces that the specs name on a platform."""
-    from schemas.spec import CONTAINERS
+    from runner.language.check import CONTAINERS
 
     integration = desired.integrations.get(platform)
     found = [integration.options.get(CONTAINERS[platform])] if integration else []
@@ -224,12 +241,15 @@ class _Story:
         typed = " ".join(("$ trueup", *arguments))
         click.echo(f"\n{self.paint('1', typed)}")
         colour = "--color" if self.paint.colour else "--no-color"
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            cli.main(["-C", str(self.folder), colour, *arguments], standalone_mode=False)
+        output = io.StringIO()
         # An apply shows its plan first, which the scene before has just shown.
         most = MOST // 2 if "apply" in arguments else MOST
-        for line in _shortened(output.getvalue().splitlines(), most):
-            click.echo(line, color=self.paint.colour)
+        try:
+            with contextlib.redirect_stdout(output):
+                cli.main(["-C", str(self.folder), colour, *arguments], standalone_mode=False)
+        finally:
+            for line in _shortened(output.getvalue().splitlines(), most):
+                click.echo(line, color=self.paint.colour)
 
     def look(self) -> None:
         """Show what there is on each platform now, with one URL."""
@@ -246,7 +266,7 @@ class _Story:
 
     def edit(self) -> str:
         """Change one task's title in its file, commit it; return the task's address."""
-        for document, address, path in _tasks(_workspace(self.folder).loaded):
+        for document, address, path in _candidates(_workspace(self.folder)):
             title = str(_at(document, path)["title"])
             if self._rewrite(document, (*path, "title"), title, f"{title}, at last"):
                 self.narrate(f"We edit one line of {document.file}:")
@@ -257,9 +277,10 @@ class _Story:
     def prune(self, *, other_than: str) -> bool:
         """Delete one task that no other needs from its file, commit it; return whether we did."""
         place = _workspace(self.folder)
-        kept = {r.address for r in place.desired.resources.values() if r.protect} | {other_than}
-        for document, address, path in reversed(list(_tasks(place.loaded))):
-            if address not in kept and self._cut(document, path, address):
+        resources = place.desired.resources
+        for document, address, path in _candidates(place, last=True):
+            kept = resources[address].protect or address == other_than
+            if not kept and self._cut(document, path, address):
                 self.narrate(f"We delete {address} from {document.file}:")
                 self._show_diff(f"Drop {address}")
                 return True
@@ -334,9 +355,16 @@ def _shortened(lines: list[str], most: int) -> Iterator[str]:
     yield from lines[-tail:]
 
 
-def _tasks(
-    loaded: Loaded,
-) -> Iterator[tuple[Document[spec.Project], str, tuple[str, ...]]]:
+def _candidates(place: Workspace, *, last: bool = False) -> list[_Task]:
+    """Return the tasks to edit, best first: those on most platforms, as declared or reversed."""
+    resources = place.desired.resources
+    tasks = list(_tasks(place.loaded))
+    return sorted(
+        reversed(tasks) if last else tasks, key=lambda task: -len(resources[task[1]].platforms)
+    )
+
+
+def _tasks(loaded: Loaded) -> Iterator[_Task]:
     """Yield every task with the keys that lead to it in its document, in order."""
     for document in loaded.projects:
         data = cast("Mapping[str, object]", document.data)

@@ -10,9 +10,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from runner.check import CONTAINERS
+from runner.language.check import CONTAINERS
 from runner.render import SIGNS, Paint, shown
 from schemas.domain import Action, Binding, Kind, Pending, Source, Value, kind_of
 from schemas.errors import ConfigError
@@ -147,7 +148,7 @@ def read_status(place: Workspace) -> StatusReport:
         commit=desired.commit,
         declared=Counter(resource.kind for resource in desired.resources.values()),
         state=reader.identity() or "",
-        place=reader.place,
+        place=_below(reader.place, place.config.root),
         version=reader.version(),
         apply_running=f"{lease.who} since {lease.since}" if lease else "",
         summary={action: count for action, count in plan.summary.items() if count},
@@ -170,6 +171,12 @@ def _plan(desired: Desired, reader: StateReader) -> Plan:
     from runner.platforms import profiles_of
 
     return make_plan(desired, reader, profiles_of(desired))
+
+
+def _below(path: str, root: Path) -> str:
+    """Return a path relative to the repo, where it is in it."""
+    below = Path(path).is_relative_to(root)
+    return str(Path(path).relative_to(root)) if below else path
 
 
 def _platform_status(

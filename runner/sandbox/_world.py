@@ -69,6 +69,7 @@ class Seed:
         projects: GitLab project paths.
         pages: titles of Notion pages that the connection can see.
         workspaces: Motion workspace names.
+        labels: labels of every Motion workspace, where no API call can make one.
         timezone: the account's default time zone on Motion.
     """
 
@@ -77,6 +78,7 @@ class Seed:
     projects: tuple[str, ...] = ("jwp763/mobile-app",)
     pages: tuple[str, ...] = ("Work",)
     workspaces: tuple[str, ...] = ("Personal",)
+    labels: tuple[str, ...] = ()
     timezone: str = "America/Los_Angeles"
 
 

@@ -154,7 +154,8 @@ class MotionStandIn:
             for name, email, _ in world.seed.people
         ]
         self.workspaces = [
-            Workspace(world.new_id("motion", "workspace"), name) for name in world.seed.workspaces
+            Workspace(world.new_id("motion", "workspace"), name, list(world.seed.labels))
+            for name in world.seed.workspaces
         ]
         self.projects: dict[str, Project] = {}
         self.tasks: dict[str, Task] = {}
