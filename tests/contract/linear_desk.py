@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -187,11 +187,6 @@ def named(document: str) -> str:
     if document.startswith("query"):
         return document.removeprefix("query ").partition("(")[0].partition(" ")[0]
     return document.partition("{ ")[2].partition(": ")[2].partition("(")[0]
-
-
-def wires(changes: Sequence[Change]) -> list[str]:
-    """Return the addresses of changes."""
-    return [change.address for change in changes]
 
 
 @contextlib.contextmanager
