@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from runner.check import check
 from runner.config import Config
-from runner.load import Loaded, load
+from runner.language.check import check
+from runner.language.load import Loaded, load
+from runner.language.resolve import resolve
 from runner.repo import Checkout, read_checkout
-from runner.resolve import resolve
 from schemas.domain import Desired, Diagnostic
 from schemas.errors import SpecError
 

@@ -80,20 +80,19 @@ PROPERTIES = {
     "delta.minWriterVersion": "2",
     "delta.enableDeletionVectors": "false",
     "delta.checkpointInterval": "20",
-    "delta.logRetentionDuration": "interval 365 days",
+    "delta.logRetentionDuration": "interval 90 days",
 }
-"""Table properties that keep every engine able to read and merge; a year of log is history."""
+"""Table properties that keep every engine able to read and merge, and the log short: what is
+older than that, `runs` and `sync_logs` still tell."""
 
 VERSION_PROPERTY = "trueup.version"
 STATE_PROPERTY = "trueup.state"
 REPOS_PROPERTY = "trueup.repos"
 FENCE_PROPERTY = "trueup.fence"
 
-FENCED: tuple[Name, ...] = ("bindings", "projects", "tasks", "integrations")
-"""Tables whose commits a stale holder of the lease must not pass."""
-
-VERSIONED: tuple[Name, ...] = ("bindings", "projects", "tasks")
-"""Tables that a plan is made from; the state's version is theirs."""
+PLANNED: tuple[Name, ...] = ("bindings", "projects", "tasks")
+"""Tables that a plan is made from: their rows are the state's version, and who lost the lease may
+not write them."""
 
 
 _TYPES: dict[str, Type] = {name: name for name in get_args(Type)}

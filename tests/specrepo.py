@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from textwrap import dedent
 
-from runner.check import check
-from runner.load import load
-from runner.resolve import resolve
+from runner.language.check import check
+from runner.language.load import load
+from runner.language.resolve import resolve
 from schemas.domain import Desired, Diagnostic, Severity
 
 TODAY = date(2026, 11, 24)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.check import check
-from runner.load import load
+from runner.language.check import check
+from runner.language.load import load
 from runner.report import render
 from schemas.domain import Diagnostic
 from tests.specrepo import TODAY, problems, write

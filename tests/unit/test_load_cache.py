@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.load import Loaded, load
+from runner.language.load import Loaded, load
 from tests.specrepo import codes, write
 
 PROJECT = "kind: Project\nkey: app\nname: App\ntasks: {a: {title: A, estimate: 1d 4h}}\n"
@@ -31,7 +31,7 @@ def test_the_second_load_parses_nothing(tmp_path: Path):
     write(tmp_path, PROJECT)
     load(tmp_path)
     script = (
-        "import sys; from pathlib import Path; from runner.load import load;"
+        "import sys; from pathlib import Path; from runner.language.load import load;"
         "loaded = load(Path(sys.argv[1])); assert loaded.projects and loaded.valid;"
         "print(sorted({'yaml', 'pydantic'} & set(sys.modules)))"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.load import load
+from runner.language.load import load
 from tests.specrepo import codes, problems, write
 
 HEAD = "kind: Project\nkey: app\nname: App\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.load import load
-from runner.resolve import resolve
+from runner.language.load import load
+from runner.language.resolve import resolve
 from schemas.domain import Fields
 from schemas.errors import SpecError
 from tests.specrepo import COMMON, TODAY, desired, write

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.occurrences import occurrences
+from runner.language.occurrences import occurrences
 from schemas.spec import Repeat
 from tests.specrepo import COMMON, desired, write
 

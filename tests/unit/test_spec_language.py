@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from runner.parse import Text, parse
+from runner.language.parse import Text, parse
 from schemas.spec import MODELS, json_schemas
 from schemas.values import BadValue, format_estimate, parse_estimate
 from tests.generated import EXAMPLES, generated

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from deltalake import CommitProperties, DeltaTable
 
-from runner.state.contract import Commit
+from runner.state.contract import Commit, RunRow
 from runner.state.store import Writer
 from tests.unit.states import binding, log, reader, writer
 
@@ -63,6 +63,17 @@ def test_a_run_that_changed_nothing_in_the_state_is_told_of(tmp_path: Path) -> N
     state.append_logs([log("r1", 0, "a/b")], Commit("r1", "c1", "apply"))
     (entry,) = state.history()
     assert (entry.run_id, entry.commit, entry.version) == ("r1", "c1", None)
+
+
+@pytest.mark.parametrize("address", [None, "a/b"])
+def test_what_the_log_does_not_tell_the_runs_table_does(
+    tmp_path: Path, address: str | None
+) -> None:
+    state = writer(tmp_path)
+    state.append_logs([log("r1", 0, "a/b")], Commit("r1", action="recover"))
+    state.save_run(RunRow("r1", "apply", "failed", who="me@here", commit="c1"), Commit("r1"))
+    (entry,) = state.history(address)
+    assert (entry.who, entry.commit) == ("me@here", "c1")
 
 
 def test_the_history_of_a_resource_has_only_its_own_changes(tmp_path: Path) -> None:

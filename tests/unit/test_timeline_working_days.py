@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from runner.timeline import DAY, Work, last_day, minutes_until, schedule
+from runner.language.timeline import DAY, Work, last_day, minutes_until, schedule
 
 FRIDAY = date(2026, 12, 4)
 

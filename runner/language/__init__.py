@@ -1,0 +1,8 @@
+"""The spec language: from the bytes of YAML files to what they ask for.
+
+load      files to documents: `parse` (YAML to values, exactly positioned), `shape` (values to
+          the models of `schemas.spec`), `cache` (unchanged files are not parsed again)
+check     what no single document shows: `outline` (all of them at a glance), `deadline` (can
+          the dates be met) on the calendar of `timeline`
+resolve   documents to `Desired`: defaults, references, `occurrences` of recurring work
+"""

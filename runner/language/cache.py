@@ -1,0 +1,88 @@
+"""What earlier runs learned from files that have not changed since.
+
+An entry is one file's documents in canonical form, named by a hash of the file's content and of
+the code that reads it. The cache is never trusted to be there or to be whole: it may be deleted at
+any time, and an entry that cannot be read is as good as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import schemas
+from schemas.values import KEY
+
+FOLDER = Path(".trueup") / "cache" / "specs"
+"""Where the entries are, below the repo root."""
+
+SPARE = 64
+"""How many unused entries are kept beyond the number of files, for going back and forth."""
+
+
+@dataclass(slots=True)
+class Cache:
+    """The entries below one folder.
+
+    Attributes:
+        folder: where they are; made on first use.
+        salt: what an entry depends on besides the file and our code.
+    """
+
+    folder: Path
+    salt: str = ""
+    _used: set[str] = field(default_factory=set[str])
+
+    def name(self, content: bytes) -> str:
+        """Return the name of the entry for a file with this content."""
+        digest = hashlib.blake2b(content, digest_size=16, key=_code())
+        digest.update(self.salt.encode())
+        return digest.hexdigest()
+
+    def get(self, name: str) -> list[object] | None:
+        """Return what was kept under `name`, or `None`."""
+        try:
+            entry: object = json.loads((self.folder / f"{name}.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        self._used.add(name)
+        return cast("list[object]", entry) if isinstance(entry, list) else None
+
+    def put(self, name: str, entry: list[object]) -> None:
+        """Keep `entry`; a folder that cannot be written to is no problem."""
+        self._used.add(name)
+        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
+        with suppress(OSError):
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True)
+                (self.folder.parent / ".gitignore").write_text("*\n")
+            temporary.write_text(json.dumps(entry, separators=(",", ":"), ensure_ascii=False))
+            temporary.replace(self.folder / f"{name}.json")
+
+    def tidy(self) -> None:
+        """Remove entries that this run did not use, once there are many of them."""
+        with suppress(OSError):
+            entries = list(self.folder.glob("*.json"))
+            if len(entries) > 2 * len(self._used) + SPARE:
+                for path in entries:
+                    if path.stem not in self._used:
+                        path.unlink(missing_ok=True)
+
+
+@cache
+def _code() -> bytes:
+    """Return a hash of the code that decides what an entry holds."""
+    digest = hashlib.blake2b(KEY.encode(), digest_size=32)
+    here = Path(__file__).parent
+    words = Path(schemas.__file__).parent
+    for path in (here / "parse.py", here / "shape.py", here / "load.py"):
+        digest.update(path.read_bytes())
+    for path in (words / "spec.py", words / "values.py"):
+        digest.update(path.read_bytes())
+    return digest.digest()

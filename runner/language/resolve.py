@@ -1,0 +1,394 @@
+"""Specs to what is desired: defaults merged, references as addresses, one hash per resource.
+
+Loaded ──> people, integrations, policy ─┐
+       ──> projects, milestones, tasks ──┴──> Resource, each with its fingerprint ──> Desired
+
+Pure, and linear in the number of resources: everything that many resources share (platforms,
+identities, options) is worked out once. Structure is always declared: every task has a `parent`,
+`None` at the top, so that a task that is no longer a subtask is lifted out on the platforms too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, cast
+
+from runner.language.check import CONTAINERS, follow, full_address, split_reference
+from runner.language.load import Document, Loaded
+from runner.language.occurrences import occurrences
+from runner.language.outline import Entry, entries
+from schemas.domain import (
+    PLATFORMS,
+    Desired,
+    Diagnostic,
+    Fields,
+    Integration,
+    Kind,
+    Person,
+    Policy,
+    Resource,
+    Source,
+    Value,
+    hash_of,
+    milestone_address,
+)
+from schemas.errors import SpecError
+
+if TYPE_CHECKING:
+    from schemas import spec
+
+TEXT_FIELDS = (
+    "title",
+    "description",
+    "status",
+    "priority",
+    "owner",
+    "start",
+    "due",
+    "estimate",
+    "labels",
+    "links",
+)
+"""Fields that are taken from a document as they are; the others are references."""
+
+LISTS = ("labels", "links")
+"""Those of them that hold several values."""
+
+DEFAULTED = ("status", "priority", "owner", "estimate", "labels")
+"""Fields that a task takes from its project's `defaults`."""
+
+_NOTHING: Mapping[str, Fields] = {}
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def resolve(
+    loaded: Loaded,
+    *,
+    today: date,
+    commit: str,
+    enabled: Collection[str] | None = None,
+    diagnostics: Sequence[Diagnostic] = (),
+) -> Desired:
+    """Return what the specs ask for.
+
+    Args:
+        loaded: specs without errors, which `check` has passed.
+        today: the date that repeating tasks are expanded from.
+        commit: the git commit of the specs, or an empty string.
+        enabled: if given, only these platforms, as far as the specs enable them.
+        diagnostics: what `check` had to say, for readers of the plan.
+
+    Raises:
+        SpecError: `loaded` has errors.
+    """
+    if not loaded.valid:
+        raise SpecError(loaded.diagnostics)
+    resolver = _Resolver(loaded, today, enabled)
+    resources = {resource.address: resource for resource in resolver.resources()}
+    moved = dict(resolver.moved())
+    relevant_day = today.isoformat() if resolver.repeats else ""
+    prints = [[address, resource.fingerprint] for address, resource in resources.items()]
+    policy = resolver.policy
+    rules = [policy.prune, policy.max_prune, policy.drift, policy.horizon]
+    return Desired(
+        resources,
+        resolver.people,
+        resolver.integrations,
+        policy,
+        moved,
+        commit,
+        today.isoformat(),
+        hash_of([prints, moved, rules, commit, relevant_day]),
+        tuple(diagnostics),
+    )
+
+
+class _Resolver:
+    """What all resources share, worked out once."""
+
+    def __init__(self, loaded: Loaded, today: date, enabled: Collection[str] | None) -> None:
+        self.loaded = loaded
+        self.today = today
+        self.people = _people(loaded)
+        self.integrations = _integrations(loaded, enabled)
+        self.policy = _policy(loaded)
+        self.everywhere = tuple(self.integrations)
+        self.repeats = False
+        self.projects = sorted(loaded.projects, key=lambda item: item.data["key"])
+        self.occurring: dict[str, list[str]] = {}
+        self._contexts: dict[tuple[object, tuple[str, ...]], bytes] = {}
+        self._platforms: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def resources(self) -> Iterator[Resource]:
+        """Yield projects, then milestones, then tasks, parents first."""
+        homes = [self.narrow(item.data.get("platforms")) for item in self.projects]
+        for document, home in zip(self.projects, homes, strict=True):
+            data, address = document.data, document.data["key"]
+            fields = {"title": data["name"], **_fields(data)}
+            protect = data.get("protect", False)
+            yield self.resource("project", address, fields, home, document.source(), data, protect)
+        for document, home in zip(self.projects, homes, strict=True):
+            for key, data in document.data.get("milestones", {}).items():
+                address = milestone_address(document.data["key"], key)
+                fields = {"title": data["name"], **_fields(data)}
+                source = document.source(f"milestones/{key}")
+                protect = data.get("protect", False)
+                yield self.resource("milestone", address, fields, home, source, data, protect)
+        for document, home in zip(self.projects, homes, strict=True):
+            yield from _Tasks(self, document, home).resources()
+
+    def resource(
+        self,
+        kind: Kind,
+        address: str,
+        fields: dict[str, Value],
+        platforms: tuple[str, ...],
+        source: Source,
+        data: Mapping[str, object],
+        protect: bool,
+    ) -> Resource:
+        """Return a resource with its fingerprint; `data` is asked for overrides only."""
+        overrides = self.overrides(data)
+        digest = hashlib.blake2b(self._context(fields.get("owner"), platforms), digest_size=16)
+        digest.update(_encode([kind, address, fields]).encode())
+        if overrides:
+            owners = sorted({str(item.get("owner")) for item in overrides.values()})
+            known = [_identities(self.people.get(owner), platforms) for owner in owners]
+            digest.update(_encode([overrides, known]).encode())
+        return Resource(
+            address, kind, fields, platforms, source, digest.hexdigest(), overrides, protect
+        )
+
+    def overrides(self, data: Mapping[str, object]) -> Mapping[str, Fields]:
+        """Return what differs on some platform, the container under its neutral name."""
+        if data.keys().isdisjoint(self.everywhere):
+            return _NOTHING
+        found: dict[str, Fields] = {}
+        for platform in self.everywhere:
+            if platform not in data:
+                continue
+            given = cast("Mapping[str, object]", data[platform])
+            fields = _fields(given)
+            container = CONTAINERS.get(platform, "container")
+            for name, value in given.items():
+                if name not in TEXT_FIELDS:
+                    neutral = "container" if name == container else name
+                    fields[neutral] = _value(value)
+            found[platform] = fields
+        return found
+
+    def narrow(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the enabled ones of the platforms named; all of them where none is named."""
+        if names is None:
+            return self.everywhere
+        wanted = tuple(names)
+        found = self._platforms.get(wanted)
+        if found is None:
+            found = tuple(name for name in self.everywhere if name in wanted)
+            self._platforms[wanted] = found
+        return found
+
+    def _context(self, owner: Value, platforms: tuple[str, ...]) -> bytes:
+        """Return what, besides its own fields, decides what platforms hold of a resource."""
+        found = self._contexts.get((owner, platforms))
+        if found is None:
+            options = [(name, _choices(self.integrations[name].options)) for name in platforms]
+            person = self.people.get(owner) if isinstance(owner, str) else None
+            found = hash_of([options, _identities(person, platforms)]).encode()
+            self._contexts[owner, platforms] = found
+        return found
+
+    def moved(self) -> Iterator[tuple[str, str]]:
+        """Yield old and new address of everything that was renamed."""
+        for document in self.projects:
+            project, moved = document.data["key"], document.data.get("moved", {})
+            for old in document.data.get("formerly", ()):
+                yield old, project
+            for old in moved:
+                target = follow(moved, old)
+                if target is None:
+                    continue
+                source, address = full_address(project, old), full_address(project, target)
+                if address not in self.occurring:
+                    yield source, address
+                for suffix in self.occurring.get(address, ()):
+                    yield source + suffix, address + suffix
+
+
+class _Tasks:
+    """The tasks of one project."""
+
+    def __init__(
+        self, resolver: _Resolver, document: Document[spec.Project], home: tuple[str, ...]
+    ) -> None:
+        self.resolver = resolver
+        self.document = document
+        self.project = document.data["key"]
+        self.defaults = document.data.get("defaults", {})
+        default = self.defaults.get("platforms")
+        self.home = home if default is None else resolver.narrow(default)
+        given = cast("Mapping[str, object]", self.defaults)
+        fields = {name: given[name] for name in DEFAULTED if name in given}
+        self.base = {name: _value(value) for name, value in fields.items()}
+        self.platforms: dict[str, tuple[str, ...]] = {}
+
+    def resources(self) -> Iterator[Resource]:
+        """Yield the project's tasks, each repeating one as its occurrences."""
+        cycle: list[Entry] = []
+        for entry in entries(self.document.data):
+            if cycle and entry.cycle is not cycle[0]:
+                yield from self._repeat(cycle)
+                cycle = []
+            if entry.cycle is None:
+                yield self._resource(entry, "", None, frozenset())
+            else:
+                cycle.append(entry)
+        if cycle:
+            yield from self._repeat(cycle)
+
+    def _repeat(self, cycle: Sequence[Entry]) -> Iterator[Resource]:
+        """Yield each occurrence of a repeating task with its subtasks."""
+        resolver, task = self.resolver, cycle[0].task
+        if "repeat" not in task:
+            return
+        resolver.repeats = True
+        start = task.get("start") or self.document.data.get("start")
+        first = date.fromisoformat(start) if start else None
+        keys = frozenset(entry.key for entry in cycle)
+        horizon = resolver.policy.horizon
+        suffixes: list[str] = []
+        repeat = task["repeat"]
+        for suffix, day in occurrences(repeat, resolver.today, horizon, first):
+            suffixes.append(suffix)
+            for entry in cycle:
+                due = day.isoformat() if entry is cycle[0] else None
+                yield self._resource(entry, suffix, due, keys)
+        resolver.occurring.update((f"{self.project}/{key}", suffixes) for key in keys)
+
+    def _resource(
+        self, entry: Entry, suffix: str, due: str | None, together: frozenset[str]
+    ) -> Resource:
+        """Return one task as a resource.
+
+        For an occurrence, `suffix` tells it from the others, `due` is its day, and the keys in
+        `together` get the same suffix.
+        """
+        task, parent = entry.task, entry.parent
+        fields = {**self.base, **_fields(task)}
+        if suffix:
+            fields.pop("start", None)
+        if due is not None:
+            fields["due"] = due
+        milestone = task.get("milestone", self.defaults.get("milestone"))
+        if milestone is not None:
+            fields["milestone"] = milestone_address(self.project, milestone)
+        elif "milestone" in task:
+            fields["milestone"] = None
+        fields["parent"] = self._address(parent.key, suffix, together) if parent else None
+        if "depends_on" in task:
+            names = (split_reference(self.project, name) for name in task["depends_on"] or ())
+            fields["depends_on"] = tuple(
+                sorted(
+                    self._address(key, suffix, together)
+                    if project == self.project
+                    else f"{project}/{key}"
+                    for project, key in names
+                )
+            )
+        return self.resolver.resource(
+            "task",
+            f"{self.project}/{entry.key}{suffix}",
+            fields,
+            self._home(entry),
+            self.document.source(entry.key),
+            cast("Mapping[str, object]", task),
+            task.get("protect", self.defaults.get("protect", False)),
+        )
+
+    def _address(self, key: str, suffix: str, together: Collection[str]) -> str:
+        return f"{self.project}/{key}{suffix if key in together else ''}"
+
+    def _home(self, entry: Entry) -> tuple[str, ...]:
+        """Return a task's platforms: its own, else its parent's, else the project's."""
+        if "platforms" in entry.task:
+            found = self.resolver.narrow(entry.task["platforms"])
+        elif entry.parent is not None:
+            found = self.platforms[entry.parent.key]
+        else:
+            found = self.home
+        if "tasks" in entry.task:
+            self.platforms[entry.key] = found
+        return found
+
+
+def _fields(data: Mapping[str, object]) -> dict[str, Value]:
+    """Return the declared fields of a document that are no references."""
+    given = cast("Mapping[str, Value]", data)
+    fields = {name: given[name] for name in TEXT_FIELDS if name in data}
+    for name in LISTS:
+        if name in fields:
+            fields[name] = _value(data[name])
+    return fields
+
+
+def _value(value: object) -> Value:
+    """Return a value of a document as a field's: lists become tuples."""
+    if isinstance(value, list):
+        return tuple(map(str, cast("list[object]", value)))
+    if isinstance(value, dict):
+        return _encode(value)
+    return cast("Value", value)
+
+
+def _people(loaded: Loaded) -> dict[str, Person]:
+    people: dict[str, Person] = {}
+    for document in loaded.people:
+        for key, data in document.data["people"].items():
+            given = cast("Mapping[str, str]", data)
+            identities = {name: given[name] for name in PLATFORMS if name in given}
+            people[key] = Person(
+                key, data["name"], data.get("email", ""), data.get("timezone", "UTC"), identities
+            )
+    return people
+
+
+def _integrations(loaded: Loaded, enabled: Collection[str] | None) -> dict[str, Integration]:
+    """Return the enabled platforms, ours first, in the order in which ties are settled."""
+    given: dict[str, Mapping[str, object]] = {}
+    for document in loaded.integrations:
+        given.update(cast("Mapping[str, Mapping[str, object]]", document.data))
+    found: dict[str, Integration] = {}
+    for name in (*PLATFORMS, *loaded.third_party):
+        if name not in given or not given[name].get("enabled", True):
+            continue
+        if enabled is None or name in enabled:
+            options = {key: _value(item) for key, item in given[name].items() if key != "enabled"}
+            found[name] = Integration(name, True, options)
+    return found
+
+
+def _policy(loaded: Loaded) -> Policy:
+    given = loaded.settings.get("policy", {})
+    usual = Policy()
+    return Policy(
+        given.get("prune", usual.prune),
+        given.get("max_prune", usual.max_prune),
+        given.get("drift", usual.drift),
+        given.get("horizon", usual.horizon),
+    )
+
+
+def _identities(person: Person | None, platforms: Sequence[str]) -> list[str]:
+    """Return how platforms know a person, and where the person's days end."""
+    if person is None:
+        return []
+    return [person.timezone, *(person.identity(name) for name in platforms)]
+
+
+def _choices(options: Mapping[str, Value]) -> list[tuple[str, Value]]:
+    """Return the options that decide what a platform holds; how fast it is asked does not."""
+    return sorted((name, value) for name, value in options.items() if name != "rate")
