@@ -83,7 +83,7 @@ class TableReader(Protocol):
         ...
 
     def stamp(self) -> str:
-        """Return what changes whenever rows of the `VERSIONED` tables do, and only then."""
+        """Return what changes whenever rows of the `PLANNED` tables do, and only then."""
         ...
 
     def read(

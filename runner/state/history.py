@@ -13,8 +13,8 @@ from runner.state.engine import LogRecord, TableReader
 from schemas.domain import canonical
 from schemas.tables import TABLES, Name
 
-LOGGED: tuple[Name, ...] = ("bindings", "projects", "tasks", "sync_logs")
-"""Tables whose commits make a run worth telling of."""
+LOGGED: tuple[Name, ...] = ("bindings", "sync_logs")
+"""Tables whose commits make a run worth telling of: it changed what is agreed on, or tried to."""
 
 _MORE = 4
 """A run makes about so many commits; a log is read in strides of as many per run wanted."""
@@ -41,11 +41,14 @@ def history(engine: TableReader, address: str | None, limit: int) -> list[Histor
         runs = _runs(engine, limit)
         latest = sorted(runs.values(), key=lambda run: (run.at, run.run_id), reverse=True)[:limit]
         changes = _operations(engine, {"run_id": [run.run_id for run in latest]})
+        _complete(engine, latest)
         return [run.entry(changes.get(run.run_id, ())) for run in latest]
     changes = _operations(engine, {"address": _names(engine, address)})
     newest = sorted(changes, key=lambda run_id: (changes[run_id][-1].ended_at, run_id))[-limit:]
-    runs = _runs(engine, len(newest), set(newest)) if newest else {}
-    return [runs.get(run_id, _Run(run_id)).entry(changes[run_id]) for run_id in reversed(newest)]
+    logged = _runs(engine, len(newest), set(newest)) if newest else {}
+    runs = [logged.get(run_id) or _Run(run_id) for run_id in reversed(newest)]
+    _complete(engine, runs)
+    return [run.entry(changes[run.run_id]) for run in runs]
 
 
 @dataclass(slots=True)
@@ -101,6 +104,17 @@ def _runs(engine: TableReader, count: int, wanted: set[str] | None = None) -> di
         if exhausted or enough or (wanted is None and len(runs) > count):
             return runs
         depth *= _MORE
+
+
+def _complete(engine: TableReader, runs: list[_Run]) -> None:
+    """Take from `runs` what the logs no longer tell: they are cut after a while."""
+    bare = {run.run_id: run for run in runs if not (run.commit and run.who)}
+    columns = ["run_id", "commit", "who"]
+    batch = engine.read(TABLES["runs"], columns, {"run_id": list(bare)}) if bare else {}
+    for row in rows_of(batch):
+        run = bare[str(row["run_id"])]
+        run.commit = run.commit or str(row["commit"] or "")
+        run.who = run.who or str(row["who"] or "")
 
 
 def _note(text: str) -> dict[str, object]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import time
@@ -23,12 +24,12 @@ from schemas.domain import hash_of
 from schemas.errors import StateConflict, StateError, StateLocked, StateVersionError
 from schemas.tables import (
     FENCE_PROPERTY,
+    PLANNED,
     PROPERTIES,
     STATE_PROPERTY,
     TABLES,
     VERSION,
     VERSION_PROPERTY,
-    VERSIONED,
     Name,
     Table,
     Type,
@@ -46,7 +47,13 @@ ATTEMPTS = 20
 """How often a commit that loses races is tried before `StateConflict`."""
 
 COMPACT_AFTER = 64
-"""Appended files that may pile up in a table before they are made into one."""
+"""Files that may pile up in a table before they are made into one."""
+
+TIDY_EVERY = 20
+"""Commits of a table between two looks for files that may be deleted."""
+
+KEPT_HOURS = 30 * 24
+"""How long files that newer ones replaced are kept, for time travel."""
 
 MANY = 1000
 """Values up to which a filter is spelled out in SQL; beyond, reading all is quicker."""
@@ -120,7 +127,7 @@ class LocalTables:
     def stamp(self) -> str:
         """Return a hash of the names of the files that hold the rows now."""
         files: list[list[str]] = []
-        for name in VERSIONED:
+        for name in PLANNED:
             table = self._table(name)
             uris = [] if table is None else table.file_uris()
             files.append(sorted(uri.rsplit("/", 1)[-1] for uri in uris))
@@ -312,9 +319,11 @@ class LocalWriter(LocalTables):
     ) -> Merged:
         """Insert, replace and delete rows by key in one commit; see `TableWriter`."""
         source = self._source(table, rows, removed, guard)
-        return self._commit(
+        done = self._commit(
             table.name, fence, lambda found: _merge(found, table, source, note, guard)
         )
+        self._tidy(table.name)
+        return done
 
     def append(self, table: Table, rows: Columns, note: str) -> None:
         """Add rows in one commit; see `TableWriter`."""
@@ -322,14 +331,12 @@ class LocalWriter(LocalTables):
 
         batch = self._source(table, rows, {}, None).drop_columns([_GONE])
 
-        def write(found: DeltaTable) -> DeltaTable:
+        def write(found: DeltaTable) -> None:
             # Blind appends never conflict with each other: the engine may retry them itself.
             write_deltalake(found, batch, mode="append", commit_properties=_properties(note))
-            return found
 
-        found = self._commit(table.name, 0, write)
-        if len(found.file_uris()) > COMPACT_AFTER:
-            self._compact(table.name)
+        self._commit(table.name, 0, write)
+        self._tidy(table.name)
 
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         """Set table properties; see `TableWriter`."""
@@ -443,12 +450,16 @@ class LocalWriter(LocalTables):
             hint="run the command again when the other run has ended",
         )
 
-    def _compact(self, name: Name) -> None:
-        from deltalake.exceptions import CommitFailedError
+    def _tidy(self, name: Name) -> None:
+        """Keep the table's files few; what fails here is tried again by a later commit."""
+        from deltalake.exceptions import DeltaError
 
-        with self._explained(name, "compact"), contextlib.suppress(CommitFailedError):
-            # Nothing is lost when somebody else was faster: the next append tries again.
-            self._there(name).optimize.compact(commit_properties=_properties("", 0))
+        found = self._there(name)
+        with contextlib.suppress(DeltaError):
+            if len(found.file_uris()) > COMPACT_AFTER:
+                found.optimize.compact(commit_properties=_properties("", 0))
+            if found.version() % TIDY_EVERY == 0:
+                found.vacuum(KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
 
 
 def _merge(
@@ -534,8 +545,11 @@ def _instant(milliseconds: int) -> str:
 
 
 def _has_log(path: Path) -> bool:
-    log = path / "_delta_log"
-    return any(log.glob("*.json")) or any(log.glob("*.parquet"))
+    try:
+        with os.scandir(path / "_delta_log") as entries:
+            return any(entry.name.endswith((".json", ".parquet")) for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _quoted(name: str) -> str:

@@ -29,7 +29,7 @@ from schemas.domain import Binding, Person, canonical
 from schemas.errors import StateError, StateLocked, StateVersionError
 from schemas.tables import (
     FENCE_PROPERTY,
-    FENCED,
+    PLANNED,
     REPOS_PROPERTY,
     STATE_PROPERTY,
     TABLES,
@@ -309,7 +309,7 @@ class Writer(Reader):
         if not saved and not gone:
             return Merged()
         codec.refuse_duplicates(table, *(b for b in (batch, removed) if b))
-        fence = self._lease.fence if table.name in FENCED else 0
+        fence = self._lease.fence if table.name in PLANNED else 0
         done = self._engine.merge(table, batch, removed, self._note(commit), fence=fence)
         if done.inserted + done.updated != saved or done.deleted > gone:
             raise StateError(
@@ -343,7 +343,7 @@ class Writer(Reader):
             behind = codec.number(properties.get(FENCE_PROPERTY)) < fence
             return {FENCE_PROPERTY: str(fence)} if behind else {}
 
-        for name in FENCED:
+        for name in PLANNED:
             self._engine.alter(name, change)
 
 

@@ -8,10 +8,10 @@ import pytest
 from deltalake import DeltaTable
 
 from runner.config import Config, read_config
-from runner.state import open_state, read_state
+from runner.state import local, open_state, read_state
 from runner.state.contract import IntegrationRow, Merged, ResourceRow, RunRow
 from runner.state.engine import Columns
-from runner.state.local import COMPACT_AFTER, LocalTables, LocalWriter
+from runner.state.local import LocalTables, LocalWriter
 from runner.state.store import Reader
 from schemas.domain import Person, Resource, Source, Value
 from schemas.errors import ConfigError, StateError, StateVersionError
@@ -333,13 +333,19 @@ def test_writers_that_race_lose_nothing(tmp_path: Path) -> None:
     assert len(reader(tmp_path).read("sync_logs")) == 12
 
 
-def test_many_appends_leave_few_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["sync_logs", "bindings"])
+def test_many_commits_leave_few_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr(local, "COMPACT_AFTER", 8)
+    monkeypatch.setattr(local, "TIDY_EVERY", 1)
+    monkeypatch.setattr(local, "KEPT_HOURS", 0)
     state = writer(tmp_path)
-    for i in range(COMPACT_AFTER + 1):
+    for i in range(20):
         state.append_logs([log(f"r{i}", i, "a/b")], RUN)
-    found = DeltaTable(str(tmp_path / "state" / "sync_logs"))
-    assert len(found.file_uris()) == 1
-    assert len(state.read("sync_logs", ["run_id"])) == COMPACT_AFTER + 1
+        state.save_bindings([binding(f"a/t{i}")], RUN)
+    assert len(list((tmp_path / "state" / table).glob("*.parquet"))) <= 9
+    assert len(state.read("sync_logs", ["run_id"])) == len(state.bindings()) == 20
 
 
 def test_a_state_belongs_to_one_repo(tmp_path: Path) -> None:
