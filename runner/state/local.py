@@ -176,9 +176,10 @@ class LocalTables:
             ' THEN "desired_hash" END FROM t',
         )
         held = cast("set[tuple[str, str, str | None]]", set(zip(*batch, strict=True)))
-        asked = set(wanted)
-        unmet = {(address, platform) for address, platform, _ in asked - held}
-        differing = {(address, platform) for address, platform, _ in held - asked}
+        asked = cast("set[tuple[str, str, str | None]]", set(wanted))
+        odd = held ^ asked
+        unmet = {(row[0], row[1]) for row in odd if row in asked}
+        differing = {(row[0], row[1]) for row in odd if row in held}
         gone = differing - unmet
         if gone:
             # A key that is there twice may differ in one row and agree in the other.
