@@ -98,11 +98,20 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a list of changes costs: requests, and points where the platform counts them."""
+
+    requests: int
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """All that is known of a platform without talking to it.
 
     Attributes:
-        price: how many requests a list of changes takes, the fixed set-up included.
+        price: what a list of changes costs, the set-up included, given the lookups that earlier
+            runs left behind.
         batch: how many creates one request can carry; 1 where the platform has no batches.
         finds_before_create: whether a create must be preceded by a look-up by marker; `False`
             where the marker is the object's own id there, so that a second create is refused.
@@ -115,7 +124,7 @@ class Profile:
     title: str
     capabilities: Capabilities
     limits: Limits
-    price: Callable[[Sequence[Change]], int]
+    price: Callable[[Sequence[Change], Mapping[str, object]], Price]
     container: str
     token_variable: str
     url_variable: str
@@ -125,13 +134,16 @@ class Profile:
     lag: float = 0.0
     linkable: bool = True
 
-    def seconds(self, requests: int, limits: Limits | None = None) -> float:
-        """Return how long `requests` must wait under the limits, starting with a full budget.
+    def seconds(self, price: Price, limits: Limits | None = None) -> float:
+        """Return how long the limits make `price` wait, starting with a full budget.
 
         A window lets a full budget go at once and then waits for it to pass: see `Window`.
         """
         limit = limits or self.limits
-        return max(0, requests - 1) // limit.requests * limit.per_seconds
+        full = max(0, price.requests - 1) // limit.requests
+        if limit.points:
+            full = max(full, max(0, price.points - 1) // limit.points)
+        return full * limit.per_seconds
 
 
 class Links(Protocol):
@@ -329,11 +341,6 @@ class Batches(Protocol):
         Raises `OutcomeUnknown` when nobody knows what became of the whole batch.
         """
         ...
-
-
-def simple_price(changes: Sequence[Change], *, setup: int) -> int:
-    """Return the price of a platform that sends one request per change, plus a fixed set-up."""
-    return len(changes) + setup if changes else 0
 
 
 def batches(count: int, size: int) -> int:

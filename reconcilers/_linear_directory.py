@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 
 from reconcilers._linear_graphql import Json, Step, mutate, query
 from reconcilers._transport import Transport
+from schemas.domain import Change, Value
 from schemas.errors import PermanentError
 
 NAMES = 100
@@ -92,6 +93,25 @@ class Needs:
     known_labels: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     project_labels: set[str] = field(default_factory=set[str])
     statuses: bool = False
+
+
+def unknown_names(changes: Iterable[Change], known: Mapping[str, object]) -> set[str]:
+    """Return the lookups (`teams`, `labels`, ...) that lack a name which `changes` use."""
+    used: set[tuple[str, str]] = set()
+    for change in changes:
+        values = change.values()
+        labels = "project_labels" if change.kind == "project" else "labels"
+        if change.kind != "milestone" and isinstance(team := values.get("container"), str):
+            used.add(("teams", team))
+        if isinstance(owner := values.get("owner"), str):
+            used.add(("people", owner.casefold()))
+        before = {item.name: item.before for item in change.fields}
+        for label in _set(values.get("labels")) - _set(before.get("labels")):
+            used.add((labels, label.casefold()))
+        if change.kind == "project" and isinstance(status := values.get("status"), str):
+            used.add(("statuses", PROJECT_STATUSES[status]))
+    tables = {n: cast("Entry", table) for n, table in known.items() if isinstance(table, dict)}
+    return {table for table, name in used if name not in tables.get(table, {})}
 
 
 class Directory:
@@ -261,6 +281,10 @@ class Directory:
     def _text(self, table: str, key: str) -> str | None:
         value = self._table(table).get(key)
         return value if isinstance(value, str) else None
+
+
+def _set(value: Value) -> set[str]:
+    return set(value) if isinstance(value, tuple) else set()
 
 
 def _label(field: str, name: str) -> Step:

@@ -103,6 +103,22 @@ class Source:
     title: str = "Name"
 
 
+def is_set_up(known: Mapping[str, object]) -> bool:
+    """Return whether earlier runs found or made both databases with all of our columns."""
+    home = _mapping(known.get("home"))
+    return home.get("schema") == SCHEMA and all(_mapping(home.get(kind)) for kind in KINDS)
+
+
+def has_members(known: Mapping[str, object], identities: Collection[str]) -> bool:
+    """Return whether earlier runs learned the accounts of all `identities`."""
+    members = {
+        str(name).casefold()
+        for user, names in _mapping(known.get("members")).items()
+        for name in (user, *cast("list[object]", names if isinstance(names, list) else []))
+    }
+    return all(identity.casefold() in members for identity in identities)
+
+
 class Home:
     """Finds, makes and keeps the two databases."""
 

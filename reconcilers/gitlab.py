@@ -24,6 +24,7 @@ from reconcilers._contract import (
     Limits,
     Observed,
     Operation,
+    Price,
     Profile,
     Wanted,
     Written,
@@ -58,12 +59,15 @@ if TYPE_CHECKING:
     from reconcilers._budget import Budget
 
 
-def price(changes: Sequence[Change]) -> int:
-    """Return how many requests `changes` take, with everything looked up for the first time.
+def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
+    """Return what `changes` cost; a point is the creation of an issue, which has its own limit.
 
-    The fixed set-up is one request for each GitLab project that gets something new, one for its
-    members if somebody is assigned, and one look-up by marker for each list of new objects.
+    The set-up is one request for each GitLab project that is not known and gets something new,
+    one for its members if somebody unknown is assigned, and one look-up by marker for each list
+    of new objects.
     """
+    projects, users = wire.only(known.get("projects"), int), wire.only(known.get("users"), int)
+    issues = sum(1 for c in changes if c.action == "create" and c.kind == "task")
     setup: set[tuple[Value, ...]] = set()
     total = 0
     for change in changes:
@@ -71,12 +75,12 @@ def price(changes: Sequence[Change]) -> int:
         container = after.get("container")
         if change.action == "create":
             setup.add(("find", change.kind, container, _list_of(change.kind, change.address)))
-        if change.action == "create" or "container" in after:
+        if (change.action == "create" or "container" in after) and container not in projects:
             setup.add(("project", container))
-        if after.get("owner"):
+        if (owner := after.get("owner")) and owner not in users:
             setup.add(("members",))
         total += _requests(change)
-    return total + len(setup)
+    return Price(total + len(setup), points=issues)
 
 
 def _requests(change: Change) -> int:

@@ -21,12 +21,13 @@ from reconcilers._contract import (
     Limits,
     Observed,
     Operation,
+    Price,
     Profile,
     Wanted,
     Written,
     batches,
 )
-from reconcilers._linear_directory import Directory, Needs
+from reconcilers._linear_directory import Directory, Needs, unknown_names
 from reconcilers._linear_fields import (
     FIELDS,
     Draft,
@@ -82,27 +83,19 @@ _ASIDE = {
 _BACK: Mapping[Kind, str] = {"project": "projectUnarchive", "task": "issueUnarchive"}
 
 _NEEDING_TEAM = frozenset({"container", "status", "estimate", "project"})
-_NAMED = _NEEDING_TEAM | {"labels", "owner"}
 """Fields whose values are names that have to be looked up."""
 
 
-def price(changes: Sequence[Change]) -> int:
-    """Return how many requests `changes` take when nothing is known of the workspace yet.
+def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
+    """Return how many requests `changes` take.
 
-    Creates go by fifties, everything else one by one. Before them, where they use names, there
-    is one request to look names up, and one to make labels; runs that know them need neither.
+    Creates go by fifties, everything else one by one. Names that are not `known` take a request
+    to look them up, and labels among them one more: they are taken to be missing in Linear.
     """
     creates = sum(change.action == "create" for change in changes)
-    named = labelled = False
-    for change in changes:
-        if change.kind != "milestone":
-            fields = {item.name: item for item in change.fields}
-            named = named or change.action == "create" or not fields.keys().isdisjoint(_NAMED)
-            labels = fields.get("labels")
-            labelled = labelled or bool(
-                labels and set(strings(labels.after)) - set(strings(labels.before))
-            )
-    return named + labelled + batches(creates, BATCH) + len(changes) - creates
+    unknown = unknown_names(changes, known)
+    made = not unknown.isdisjoint({"labels", "project_labels"})
+    return Price(bool(unknown) + made + batches(creates, BATCH) + len(changes) - creates)
 
 
 PROFILE = Profile(

@@ -21,6 +21,7 @@ from reconcilers._contract import (
     Limits,
     Observed,
     Operation,
+    Price,
     Profile,
     Wanted,
     Written,
@@ -77,8 +78,8 @@ def _steps(change: Change) -> _Steps:
     return _Steps(move, unassign, move or bool(rest))
 
 
-def price(changes: Sequence[Change]) -> int:
-    """Return how many requests `changes` take on a cold cache.
+def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
+    """Return how many requests `changes` take; statuses, people and time zone only if unknown.
 
     Look-ups by marker are counted as one page each; a full workspace takes more.
     """
@@ -90,10 +91,13 @@ def price(changes: Sequence[Change]) -> int:
         else:
             total += 1
     values = [change.values() for change in changes]
-    total += any(change.action != "delete" for change in changes)
-    total += any(v.get("owner") is not None for v in values)
-    total += any(v.get("due") is not None and v.get("owner") is None for v in values)
-    return total + _lists([change for change in changes if change.action == "create"])
+    users, owners = mapping(known.get("users")), {v.get("owner") for v in values}
+    if not known.get("workspaces"):
+        total += any(change.action != "delete" for change in changes)
+    total += any(o is not None and str(o).casefold() not in users for o in owners)
+    if not known.get("timezone"):
+        total += any(v.get("due") is not None and v.get("owner") is None for v in values)
+    return Price(total + _lists([change for change in changes if change.action == "create"]))
 
 
 def _lists(creates: Sequence[Change]) -> int:

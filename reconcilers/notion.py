@@ -11,8 +11,8 @@ and developers.notion.com/reference.
 
 from __future__ import annotations
 
-import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,7 @@ from reconcilers._contract import (
     Limits,
     Observed,
     Operation,
+    Price,
     Profile,
     Wanted,
     Written,
@@ -58,6 +59,8 @@ from reconcilers._notion_home import (
     Home,
     Members,
     Sourced,
+    has_members,
+    is_set_up,
     pages,
 )
 from reconcilers._notion_home import batches as result_batches
@@ -81,13 +84,24 @@ SETUP = 5
 # ── what planning sees ────────────────────────────────────────────────────────────────────────
 
 
-def price(changes: Sequence[Change]) -> int:
-    """Return how many requests `changes` take in a workspace that trueup has not seen before."""
-    requests = SETUP if any(change.action == "create" for change in changes) else 0
+def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
+    """Return how many requests `changes` take.
+
+    In a workspace that trueup has not seen before, the two databases are made; in others, new
+    rows are looked up by their markers first, in the database and in its trash.
+    """
+    creates = Counter(change.kind for change in changes if change.action == "create")
+    if not creates:
+        requests = 0
+    elif is_set_up(known):
+        requests = 2 * sum(-(-count // PAGE_SIZE) for count in creates.values())
+    else:
+        requests = SETUP
     writes = [c for c in changes if c.action in {"create", "update", "move"}]
-    if any(change.values().get("owner") for change in writes):
+    owners = {str(owner) for change in writes if (owner := change.values().get("owner"))}
+    if owners and not has_members(known, owners):
         requests += 1
-    return requests + sum(map(_cost, changes))
+    return Price(requests + sum(map(_cost, changes)))
 
 
 def _cost(change: Change) -> int:
@@ -204,6 +218,8 @@ class Notion:
         self._links = connection.links
         self._home = Home(connection)
         self._members = Members(connection)
+        import asyncio
+
         self._mending = asyncio.Lock()
         self._mended = 0
 
@@ -468,7 +484,9 @@ class Notion:
         self, kind: Sourced, rows: Sequence[Json], bodies: Sequence[bool]
     ) -> list[Observed]:
         reading = [self._read(kind, row, body) for row, body in zip(rows, bodies, strict=True)]
-        return list(await asyncio.gather(*reading))
+        from asyncio import gather
+
+        return list(await gather(*reading))
 
     async def _read(self, kind: Sourced, page: Json, body: bool) -> Observed:
         identity = str(page["id"])
@@ -515,7 +533,9 @@ class Notion:
         path = f"/v1/blocks/{block}/children"
         blocks = [b async for b in pages(self._transport, "GET", path)]
         nested = [b for b in blocks if b.get("has_children") and b["type"] not in _APART]
-        children = await asyncio.gather(*(self._body(str(b["id"])) for b in nested))
+        from asyncio import gather
+
+        children = await gather(*(self._body(str(b["id"])) for b in nested))
         within = {str(b["id"]): c for b, c in zip(nested, children, strict=True)}
         return [with_children(b, within.get(str(b["id"]), [])) for b in blocks]
 

@@ -13,17 +13,16 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from runner.pricing import price
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
     Binding,
     Change,
-    Cost,
     Desired,
     Diagnostic,
     Drift,
     FieldChange,
     Fields,
-    Integration,
     Kind,
     Owner,
     Plan,
@@ -38,8 +37,8 @@ from schemas.domain import (
 from schemas.errors import UnsafePlan
 
 if TYPE_CHECKING:
-    from reconcilers._contract import Limits, Profile
-    from runner.state.contract import ResourceRow, StateDiff
+    from reconcilers._contract import Profile
+    from runner.state.contract import IntegrationRow, ResourceRow, StateDiff
 
 REFERENCES = ("project", "parent", "milestone", "depends_on")
 """Fields whose values are addresses of other resources."""
@@ -71,6 +70,10 @@ class Agreed(Protocol):
 
     def resources(self, addresses: Iterable[str] | None = None) -> list[ResourceRow]:
         """Return resources as last applied."""
+        ...
+
+    def integrations(self) -> list[IntegrationRow]:
+        """Return what earlier runs learned of each platform."""
         ...
 
 
@@ -119,7 +122,7 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
         commit=desired.commit,
         spec_digest=desired.digest,
         state_version=state.version(),
-        cost=price(changes, profiles, desired.integrations),
+        cost=price(changes, profiles, desired.integrations, _lookups(state, changes)),
         drift=tuple(builder.drift),
         settled=tuple(builder.settled),
         diagnostics=(*desired.diagnostics, *builder.diagnostics),
@@ -174,44 +177,6 @@ def owner_of(name: str, resource: Resource) -> Owner:
     return "git" if derived or name in resource.fields else "platform"
 
 
-def price(
-    changes: Sequence[Change],
-    profiles: Mapping[str, Profile],
-    integrations: Mapping[str, Integration],
-) -> Cost:
-    """Return what `changes` cost in requests, and how long each platform's limits make it take."""
-    by_platform: dict[str, list[Change]] = {}
-    for change in changes:
-        if change.fields or change.action in {"archive", "delete"}:
-            by_platform.setdefault(change.platform, []).append(change)
-    requests: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    share: dict[str, float] = {}
-    for platform, its_changes in sorted(by_platform.items()):
-        profile = profiles[platform]
-        limits = limits_of(profile, integrations.get(platform))
-        requests[platform] = profile.price(its_changes)
-        seconds[platform] = profile.seconds(requests[platform], limits)
-        per_hour = limits.requests * 3600 / limits.per_seconds
-        share[platform] = round(requests[platform] / per_hour, 4)
-    slowest = max(seconds, key=lambda name: seconds[name], default="")
-    return Cost(
-        requests=requests,
-        seconds=seconds.get(slowest, 0.0),
-        bound_by=slowest,
-        platform_seconds=seconds,
-        share=share,
-    )
-
-
-def limits_of(profile: Profile, integration: Integration | None) -> Limits:
-    """Return the platform's limits, with the user's own `rate` (requests a minute) if given."""
-    rate = integration.options.get("rate") if integration else None
-    if not isinstance(rate, int):
-        return profile.limits
-    return replace(profile.limits, requests=rate, per_seconds=60.0)
-
-
 def check_safe(plan: Plan, max_prune: str | None = None) -> None:
     """Raise when the plan prunes more than allowed.
 
@@ -247,8 +212,8 @@ class _Builder:
         self.settled: list[Settlement] = []
         self.diagnostics: list[Diagnostic] = []
 
-    def create(self, resource: Resource, platform: str, *, reason: str = "declared") -> None:
-        """Plan to make the object."""
+    def create(self, resource: Resource, platform: str, begun: Binding | None = None) -> None:
+        """Plan to make the object, or to finish a create that was `begun` and never confirmed."""
         fields = self._projected(resource, platform)
         self.changes.append(
             Change(
@@ -256,13 +221,15 @@ class _Builder:
                 address=resource.address,
                 kind=resource.kind,
                 platform=platform,
-                resource_id=self._marker(resource.address),
-                reason=reason,
+                # What was begun may exist, under the marker that it was begun with.
+                resource_id=begun.resource_id if begun else self._marker(resource.address),
+                reason="unconfirmed" if begun else "declared",
                 fields=tuple(
                     FieldChange(name, None, value, owner_of(name, resource))
                     for name, value in sorted(fields.items())
                     if value is not None and value != ()
                 ),
+                moved_from=begun.address if begun and begun.address != resource.address else "",
                 fingerprint=resource.fingerprint,
             )
         )
@@ -270,7 +237,7 @@ class _Builder:
     def compare(self, resource: Resource, binding: Binding) -> None:
         """Plan whatever brings a bound object from base to desired."""
         if not binding.remote_id:
-            self.create(resource, binding.platform, reason="unconfirmed")
+            self.create(resource, binding.platform, binding)
             return
         profile = self.context.profiles[binding.platform]
         after = self._projected(resource, binding.platform)
@@ -289,7 +256,8 @@ class _Builder:
                 if name in after and same(seen, after[name])
             }
             renamed = {n: v for n, v in base.items() if v != binding.base.get(n)}
-            if peace or renamed or binding.desired_hash != resource.fingerprint:
+            settled = binding.desired_hash == resource.fingerprint and not binding.pending
+            if peace or renamed or not settled:
                 self.settled.append(
                     Settlement(
                         resource.address, binding.platform, resource.fingerprint, renamed | peace
@@ -339,16 +307,15 @@ class _Builder:
         action = "delete" if policy == "delete" else "archive"
         if not capabilities.supports(binding.kind, action):
             action = "archive" if action == "delete" else "delete"
-        if not capabilities.supports(binding.kind, action) or not binding.remote_id:
+        if not capabilities.supports(binding.kind, action):
             self.settled.append(Settlement(binding.address, binding.platform, ""))
-            if binding.remote_id:
-                self._note(
-                    "note",
-                    "left-behind",
-                    f"{binding.platform} cannot remove a"
-                    f" {binding.kind}: {binding.address} stays there, no longer tracked",
-                    binding.url,
-                )
+            self._note(
+                "note",
+                "left-behind",
+                f"{binding.platform} cannot remove a"
+                f" {binding.kind}: {binding.address} stays there, no longer tracked",
+                binding.url,
+            )
             return
         self.changes.append(
             Change(
@@ -358,7 +325,8 @@ class _Builder:
                 platform=binding.platform,
                 resource_id=binding.resource_id,
                 remote_id=binding.remote_id,
-                reason="pruned",
+                # A create that was begun is looked for, and what it made is put away.
+                reason="pruned" if binding.remote_id else "unconfirmed",
             )
         )
 
@@ -444,6 +412,10 @@ class _Builder:
             if name in binding.drift and owner == "git":
                 seen = binding.drift[name]
                 if same(seen, value):
+                    continue
+                if binding.pending and name in binding.pending.fields:
+                    # No edit of a person: an update of ours was interrupted there.
+                    fields.append(FieldChange(name, seen, value, owner))
                     continue
                 decision = self._decide(value, agreed)
                 self.drift.append(
@@ -596,6 +568,10 @@ def _urls(
         for b in state.bindings(addresses=sorted(addresses))
         if b.remote_id
     }
+
+
+def _lookups(state: Agreed, changes: Sequence[Change]) -> dict[str, Mapping[str, object]]:
+    return {row.platform: row.lookups for row in state.integrations()} if changes else {}
 
 
 def _protected(state: Agreed, gone: Sequence[Binding]) -> set[str]:

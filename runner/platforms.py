@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconcilers import Platform, for_platform
 from reconcilers._contract import Connection, Profile
 from runner.config import Config, now
-from runner.plan import limits_of
+from runner.pricing import limits_of
 from schemas.domain import Desired
 
 if TYPE_CHECKING:

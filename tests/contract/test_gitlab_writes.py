@@ -150,7 +150,7 @@ def test_an_update_is_one_request_whatever_changed(at: Desk, fields: dict[str, V
     at.carry_out([change])
 
     assert at.requests() == ["PUT 101/issues/1"]
-    assert gitlab.price([change]) == 1
+    assert gitlab.price([change], {}).requests == 1
     at.assert_settled()
 
 
@@ -252,7 +252,7 @@ def test_a_task_moves_to_another_gitlab_project_with_all_it_has(at: Desk) -> Non
     sent = at.requests()
 
     assert sent == ["GET jwp763%2Fweb%2Fapp", "POST 101/issues/2/move", "PUT 102/issues/1"]
-    assert len(sent) == gitlab.price([change])
+    assert len(sent) == gitlab.price([change], {}).requests
     assert written.remote_id == "102#1"
     at.assert_settled()
     assert at.standin.there.linked(at.standin.there.projects[102].issues[1])[0][0].title == "Login"
@@ -290,7 +290,7 @@ def test_dependencies_are_links_as_good_as_the_tier_has_them(
     at.carry_out([change])
     assert at.requests()[0] == "GET 101/issues/3/links"
     assert [other.title for other, _, _ in at.standin.there.linked(ship)] == [STACK]
-    assert gitlab.price([change]) == 2
+    assert gitlab.price([change], {}).requests == 2
 
 
 def test_a_dependency_that_gitlab_refuses_is_left_for_the_next_plan(at: Desk) -> None:
@@ -433,7 +433,7 @@ def test_the_price_of_a_first_apply_is_what_it_sends(at: Desk) -> None:
     ]
     at.carry_out(plan)
 
-    assert len(at.requests()) == gitlab.price(plan)
+    assert len(at.requests()) == gitlab.price(plan, {}).requests
 
 
 def test_a_second_run_looks_nothing_up_again(at: Desk) -> None:

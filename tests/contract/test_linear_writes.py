@@ -112,7 +112,7 @@ def test_a_whole_project_is_priced_and_made_in_three_requests(at: Desk) -> None:
     results = at.create_many(*changes)
     assert all(isinstance(result, Written) and result.complete for result in results)
     assert at.requests() == ["LookUp", "issueLabelCreate", "projectCreate"]
-    assert linear.PROFILE.price(changes) == 3
+    assert linear.PROFILE.price(changes, {}).requests == 3
     at.assert_settled()
 
 
@@ -140,7 +140,7 @@ def test_a_title_alone_is_one_request_whatever_is_known(at: Desk) -> None:
     change = at.change("update", STACK, title="Choose the stack")
     at.carry_out(change)
     assert at.requests() == ["issueUpdate"]
-    assert linear.PROFILE.price([change]) == 1
+    assert linear.PROFILE.price([change], {}).requests == 1
     at.assert_settled()
 
 

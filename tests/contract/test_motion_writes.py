@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcilers import motion
+from reconcilers._contract import Price
 from runner.sandbox._world import Fault, Seed, World
 from schemas.domain import Value
 from schemas.errors import OutcomeUnknown, PermanentError
@@ -377,7 +378,7 @@ def test_the_price_is_what_is_sent_on_a_cold_cache(at: Desk) -> None:
         at.change("create", f"{APP}/b", title="B"),
     ]
     at.carry_out(plan)
-    assert len(at.requests()) == motion.price(plan) == 3 + 5
+    assert len(at.requests()) == motion.price(plan, {}).requests == 3 + 5
 
     at.lookups.clear()
     at.fresh()
@@ -389,7 +390,7 @@ def test_the_price_is_what_is_sent_on_a_cold_cache(at: Desk) -> None:
         at.change("delete", STACK),
     ]
     at.carry_out(plan)
-    assert len(at.requests()) == motion.price(plan) == 1 + 2 + 2 + 1 + 1 + 3
+    assert len(at.requests()) == motion.price(plan, {}).requests == 1 + 2 + 2 + 1 + 1 + 3
 
 
 def test_deleting_needs_no_look_up(at: Desk) -> None:
@@ -398,7 +399,7 @@ def test_deleting_needs_no_look_up(at: Desk) -> None:
     at.fresh()
     plan = [at.change("delete", STACK)]
     at.carry_out(plan)
-    assert len(at.requests()) == motion.price(plan) == 1
+    assert len(at.requests()) == motion.price(plan, {}).requests == 1
 
 
 def test_a_second_prepare_sends_nothing(at: Desk) -> None:
@@ -418,4 +419,4 @@ def test_a_hundred_tasks_provoke_no_429_and_take_as_long_as_planned(contracts: P
             at.apply("create", f"{APP}/t{number}", title=f"Task {number}")
         assert all(e.status != 429 for e in world.traffic)
         sent = len(world.traffic)
-        assert at.clock.slept == pytest.approx(motion.PROFILE.seconds(sent))
+        assert at.clock.slept == pytest.approx(motion.PROFILE.seconds(Price(sent)))

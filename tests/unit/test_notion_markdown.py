@@ -253,5 +253,5 @@ def test_small_descriptions_are_priced_without_a_parser(monkeypatch: pytest.Monk
         fields = (FieldChange("description", None, text),)
         return Change("create", "a/b", "task", "notion", "", "declared", fields)
 
-    assert price([change("- a\n  - b\n" * 30)]) == 6
-    assert price([change("\n\n".join(["p"] * 250))]) == 8
+    assert price([change("- a\n  - b\n" * 30)], {}).requests == 6
+    assert price([change("\n\n".join(["p"] * 250))], {}).requests == 8

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from reconcilers._contract import Capabilities, Field, Limits, Profile
+from reconcilers._contract import Capabilities, Field, Limits, Price, Profile
 from runner.plan import check_safe, follow, make_plan, same
 from runner.render import plan_json, read_plan
-from runner.state.contract import ResourceRow, StateDiff
+from runner.state.contract import IntegrationRow, ResourceRow, StateDiff
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
     Action,
@@ -44,7 +44,7 @@ def profile(platform: str, *fields: Field, kinds: Sequence[Kind] = ("project", "
         title=platform.title(),
         capabilities=Capabilities(dict.fromkeys(kinds, EVERYTHING), fields),
         limits=Limits(requests=60, per_seconds=60),
-        price=lambda changes: len(changes) + 1 if changes else 0,
+        price=lambda changes, _known: Price(len(changes) + 1),
         container="team",
         token_variable="TOKEN",
         url_variable="URL",
@@ -112,6 +112,9 @@ class BaseOnly:
             if (addresses is None or b.address in addresses)
             and (platform is None or b.platform == platform)
         ]
+
+    def integrations(self) -> list[IntegrationRow]:
+        return []
 
     def resources(self, addresses: Iterable[str] | None = None) -> list[ResourceRow]:
         return [
