@@ -99,7 +99,12 @@ class Window:
 
 
 class Budget:
-    """The rate budget of one platform, shared by all work of a run."""
+    """The rate budget of one platform, shared by all work of a run.
+
+    Attributes:
+        waited: seconds spent waiting for the limits.
+        clock_ahead: seconds that the platform's clock is ahead of ours.
+    """
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         # Planning knows budgets by name only, and has no use for asyncio's start-up time.
@@ -108,6 +113,7 @@ class Budget:
         self.limits = limits
         self.clock = clock
         self.waited = 0.0
+        self.clock_ahead = 0.0
         self._requests = Window(limits.requests, limits.per_seconds)
         self._points = Window(limits.points, limits.per_seconds) if limits.points else None
         self._granted: tuple[int, float] | None = None
@@ -144,11 +150,12 @@ class Budget:
         self._places.release()
 
     def learn(self, *, remaining: int, reset_at: float) -> None:
-        """Take the platform's word: `remaining` requests until `reset_at` (seconds since 1970).
+        """Take the platform's word: `remaining` requests until `reset_at` (by its own clock).
 
         Said of an answered request; those still under way may not be counted in it yet. Answers
         can arrive out of order, so within one window the lowest word counts.
         """
+        reset_at -= self.clock_ahead
         left = remaining - self._in_flight
         if self._granted and abs(self._granted[1] - reset_at) < 1.0:
             left = min(left, self._granted[0])

@@ -269,11 +269,13 @@ class Transport:
         return self._read(response, request)
 
     def _read(self, response: httpx.Response, request: str) -> Answer:
-        if self._learn:
-            self._learn(response.headers, self.budget)
         date = _seconds_of(response.headers.get("date", ""))
         if date is not None:
             self.clock_ahead = date - self.budget.clock.time()
+            # A date is cut to the second, and the answer took its time.
+            self.budget.clock_ahead = self.clock_ahead if abs(self.clock_ahead) > 5 else 0.0
+        if self._learn:
+            self._learn(response.headers, self.budget)
         data, readable = _parse(response)
         if self._classify and readable:
             error = self._classify(response.status_code, response.headers, data)
