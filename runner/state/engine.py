@@ -6,7 +6,7 @@ and nulls, with dates and instants as ISO text. It knows nothing of bindings, ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -112,8 +112,8 @@ class TableReader(Protocol):
         """
         ...
 
-    def log(self, name: Name, limit: int) -> list[LogRecord]:
-        """Return the latest commits of a table, newest first."""
+    def log(self, name: Name) -> Iterator[LogRecord]:
+        """Yield the commits of a table, newest first, as far back as its log goes."""
         ...
 
 

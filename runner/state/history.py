@@ -16,9 +16,6 @@ from schemas.tables import TABLES, Name
 LOGGED: tuple[Name, ...] = ("bindings", "sync_logs")
 """Tables whose commits make a run worth telling of: it changed what is agreed on, or tried to."""
 
-_MORE = 4
-"""A run makes about so many commits; a log is read in strides of as many per run wanted."""
-
 
 def note_of(commit: Commit, who: str, fence: int) -> str:
     """Return the metadata of a commit as the JSON text that every engine can keep."""
@@ -87,23 +84,20 @@ class _Run:
 
 def _runs(engine: TableReader, count: int, wanted: set[str] | None = None) -> dict[str, _Run]:
     """Return the latest `count` runs at least, or as many of those `wanted` as the logs know."""
-    depth = count * _MORE
-    while True:
-        runs: dict[str, _Run] = {}
-        exhausted = True
-        for name in LOGGED:
-            records = engine.log(name, depth)
-            exhausted = exhausted and len(records) < depth
-            for record in records:
-                note = _note(record.note)
-                run_id = note.get("run")
-                if isinstance(run_id, str) and (wanted is None or run_id in wanted):
-                    runs.setdefault(run_id, _Run(run_id)).add(name, record, note)
-        enough = wanted is not None and len(runs) == len(wanted)
-        # One run more than asked for: the oldest seen may have commits beyond the depth.
-        if exhausted or enough or (wanted is None and len(runs) > count):
-            return runs
-        depth *= _MORE
+    runs: dict[str, _Run] = {}
+    for name in LOGGED:
+        seen: set[str] = set()
+        for record in engine.log(name):
+            note = _note(record.note)
+            run_id = note.get("run")
+            if not isinstance(run_id, str):
+                continue
+            if len(seen) == count and run_id not in seen:
+                break
+            if wanted is None or run_id in wanted:
+                seen.add(run_id)
+                runs.setdefault(run_id, _Run(run_id)).add(name, record, note)
+    return runs
 
 
 def _complete(engine: TableReader, runs: list[_Run]) -> None:

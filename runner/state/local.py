@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
 from pathlib import Path
@@ -192,21 +193,22 @@ class LocalTables:
             len(batch[0]),
         )
 
-    def log(self, name: Name, limit: int) -> list[LogRecord]:
-        """Return the latest commits of a table, newest first."""
+    def log(self, name: Name) -> Iterator[LogRecord]:
+        """Yield the commits of a table, newest first; see `TableReader`.
+
+        Reads the log's own files, one after the other for as long as they are asked for: the
+        engine's `history` reads each of them to its end first.
+        """
         found = self._table(name)
-        if found is None:
-            return []
-        with self._explained(name, "read the log of"):
-            entries = found.history(limit)
-        return [
-            LogRecord(
-                int(entry["version"]),
-                _instant(int(entry.get("timestamp") or 0)),
-                str(entry.get("userMetadata") or ""),
-            )
-            for entry in entries
-        ]
+        folder = self.path(name) / "_delta_log"
+        for version in range(found.version() if found else -1, -1, -1):
+            with self._explained(name, "read the log of"):
+                try:
+                    info = _commit_info(folder / f"{version:020}.json")
+                except FileNotFoundError:
+                    return
+            note = info.get("userMetadata")
+            yield LogRecord(version, _instant(info), note if isinstance(note, str) else "")
 
     def path(self, name: Name) -> Path:
         """Return the folder of a table."""
@@ -540,8 +542,19 @@ def _array(values: Sequence[object], kind: Type) -> Array:
             return Array(values, DataType.string())
 
 
-def _instant(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _commit_info(path: Path) -> dict[str, object]:
+    """Return the `commitInfo` action of a commit; it comes first, or nearly so."""
+    with path.open("rb") as lines:
+        for line in lines:
+            action = json.loads(line)
+            if "commitInfo" in action:
+                return action["commitInfo"]
+    return {}
+
+
+def _instant(info: Mapping[str, object]) -> str:
+    made = info.get("timestamp")
+    moment = datetime.fromtimestamp((made if isinstance(made, int) else 0) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -120,6 +120,23 @@ def test_the_limit_counts_runs_from_the_newest(tmp_path: Path, address: str | No
     assert state.history(address, 0) == []
 
 
+def test_what_the_log_was_cut_of_the_tables_still_tell(tmp_path: Path) -> None:
+    state = writer(tmp_path)
+    run = _run(state, 1, "a/b")
+    state.save_run(RunRow(run.run_id, "apply", "done", who="me@here", commit="commit-1"), run)
+    _run(state, 2, "a/b")
+    for name in ("bindings", "sync_logs"):
+        folder = tmp_path / "state" / name
+        DeltaTable(str(folder)).create_checkpoint()
+        for entry in sorted((folder / "_delta_log").glob("*.json"))[:-1]:
+            entry.unlink()
+    assert [entry.run_id for entry in state.history()] == ["run-0002"]
+    newest, oldest = state.history("a/b")
+    assert (newest.run_id, newest.version) == ("run-0002", 2)
+    assert (oldest.run_id, oldest.commit, oldest.who) == ("run-0001", "commit-1", "me@here")
+    assert (oldest.at, oldest.version) == ("2026-11-24T10:00:01Z", None)
+
+
 def test_commits_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
     state = writer(tmp_path)
     _run(state, 1, "a/b")
