@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
@@ -86,6 +86,7 @@ class Loaded:
     third_party: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     incomplete: bool = False
+    _contents: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
     _text: Text | None = field(default=None, repr=False)
 
     @property
@@ -126,8 +127,7 @@ class Loaded:
     def _read(self, file: str) -> Text | None:
         """Return a file's text once more; the last one is kept, for problems come in groups."""
         if self._text is None or self._text.file != file:
-            content = _read(self.root / file, file)
-            text = _decode(content, file) if isinstance(content, bytes) else content
+            text = decode(self._contents[file], file) if file in self._contents else None
             self._text = text if isinstance(text, Text) else None
         return self._text
 
@@ -139,6 +139,12 @@ def load(root: Path, specs: Path = Path("specs")) -> Loaded:
         root: the repo root; nothing outside it is read, and the cache is below it.
         specs: the folder of the specs, relative to `root` or absolute.
     """
+    contents, problems = read_files(root, specs)
+    return load_files(contents, root, problems)
+
+
+def read_files(root: Path, specs: Path) -> tuple[dict[str, bytes], list[Diagnostic]]:
+    """Return every spec file's content by its name below `root`, and what cannot be read."""
     contents: dict[str, bytes] = {}
     problems: list[Diagnostic] = []
     total = 0
@@ -151,22 +157,38 @@ def load(root: Path, specs: Path = Path("specs")) -> Loaded:
             problems.append(content)
         else:
             contents[name] = content
+    return contents, problems
+
+
+def load_files(
+    contents: Mapping[str, bytes], root: Path | None = None, problems: Sequence[Diagnostic] = ()
+) -> Loaded:
+    """Return the documents of files that are in memory, and all that is wrong with them.
+
+    Args:
+        contents: by name below the repo root, in the order in which they are to be read.
+        root: the repo root, for the cache below it; nothing is cached without it.
+        problems: what is known to be wrong already: files that cannot be read.
+    """
     third_party = tuple(_third_party(contents))
-    loader = _Loader(Cache(root / FOLDER, ",".join(third_party)), third_party, problems)
+    cache = Cache(root / FOLDER, ",".join(third_party)) if root is not None else None
+    loader = _Loader(cache, third_party, list(problems))
     loader.incomplete = bool(problems)
     for name, content in contents.items():
         loader.file(name, content)
-    loader.cache.tidy()
+    if cache is not None:
+        cache.tidy()
     return Loaded(
-        root,
+        root or Path(),
         tuple(contents),
         tuple(cast("list[Document[spec.People]]", loader.documents["People"])),
         tuple(cast("list[Document[spec.Integrations]]", loader.documents["Integrations"])),
         tuple(cast("list[Document[spec.Settings]]", loader.documents["Settings"])),
         tuple(cast("list[Document[spec.Project]]", loader.documents["Project"])),
         third_party,
-        tuple(sorted(problems, key=_position)),
+        tuple(sorted(loader.problems, key=_position)),
         loader.incomplete,
+        contents,
     )
 
 
@@ -174,7 +196,7 @@ class _Loader:
     """Collects documents and problems, file by file."""
 
     def __init__(
-        self, cache: Cache, third_party: tuple[str, ...], problems: list[Diagnostic]
+        self, cache: Cache | None, third_party: tuple[str, ...], problems: list[Diagnostic]
     ) -> None:
         self.cache = cache
         self.third_party = third_party
@@ -186,17 +208,17 @@ class _Loader:
 
     def file(self, name: str, content: bytes) -> None:
         """Take the documents of a file from the cache, or else from its content."""
-        entry = self.cache.name(content)
-        kept = self.cache.get(entry)
+        entry = self.cache.name(content) if self.cache is not None else ""
+        kept = self.cache.get(entry) if self.cache is not None else None
         if kept is not None and self._take(name, kept):
             return
-        text = _decode(content, name)
+        text = decode(content, name)
         if isinstance(text, Diagnostic):
             self.problems.append(text)
             self.incomplete = True
             return
         fresh = self._parse(text)
-        if fresh is not None:
+        if fresh is not None and self.cache is not None:
             self.cache.put(entry, fresh)
 
     def _take(self, name: str, entry: list[object]) -> bool:
@@ -292,7 +314,7 @@ def _third_party(contents: Mapping[str, bytes]) -> Iterator[str]:
     """
     for name, content in contents.items():
         if b"reconcilers" in content:
-            text = _decode(content, name)
+            text = decode(content, name)
             if isinstance(text, Text):
                 for value in parse(text).documents:
                     yield from reconcilers(value)
@@ -302,8 +324,8 @@ def _file_problem(code: str, message: str, name: str, hint: str = "") -> Diagnos
     return Diagnostic("error", code, message, Source(name), hint)
 
 
-def _decode(content: bytes, name: str) -> Text | Diagnostic:
-    """Return the text of a file, or what stands in the way."""
+def decode(content: bytes, name: str) -> Text | Diagnostic:
+    """Return the text of a file without its byte order mark, or what stands in the way."""
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         text = content.decode()
