@@ -30,6 +30,7 @@ from schemas.domain import Action, Change, Fields, Kind, Person, Value
 
 if TYPE_CHECKING:
     from reconcilers._transport import Transport
+    from schemas.errors import PlatformError
 
 Mode = Literal["write", "create", "read"]
 """`write`: kept the same; `create`: set once, at creation; `read`: the platform owns it."""
@@ -335,7 +336,9 @@ class Reconciler(Protocol):
 class Batches(Protocol):
     """An optional extra: a platform that takes many creates in one request."""
 
-    async def create_many(self, operations: Sequence[Operation]) -> Sequence[Written | Exception]:
+    async def create_many(
+        self, operations: Sequence[Operation]
+    ) -> Sequence[Written | PlatformError]:
         """Create all of `operations`; answer one result for each, in order.
 
         Raises `OutcomeUnknown` when nobody knows what became of the whole batch.

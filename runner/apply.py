@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import socket
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, cast
 
 from reconcilers import Platform
 from reconcilers._budget import Clock, SystemClock
 from runner.config import Config, now
 from runner.journal import Entry, Journal, leftovers
-from runner.lanes import Lane, Schedule, Session
+from runner.lanes import Lane, Session
 from runner.plan import REFERENCES, follow_references
 from runner.platforms import platforms_of, session
-from runner.state.contract import Commit, IntegrationRow, LogRow, ResourceRow, StateWriter
+from runner.recorder import Recorder, instant
+from runner.schedule import Schedule, Stop
+from runner.state.contract import Commit, IntegrationRow, Key, StateWriter
 from schemas.domain import (
     Binding,
     Change,
     Desired,
     Outcome,
-    Pending,
     Plan,
-    Settlement,
     Status,
     resource_id,
 )
@@ -88,12 +87,6 @@ def new_run_id() -> str:
     return f"{stamp}-{secrets.token_hex(3)}"
 
 
-def who() -> str:
-    """Return who is applying, for leases and history: the GitLab user, or user@machine."""
-    user = os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("USER") or f"uid-{os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
-
-
 def check_fresh(plan: Plan, desired: Desired, state_version: str) -> None:
     """Raise when `plan` was made from other specs, or against a state that has moved since.
 
@@ -112,24 +105,51 @@ def check_fresh(plan: Plan, desired: Desired, state_version: str) -> None:
         )
 
 
-def recover(state: StateWriter, config: Config) -> int:
-    """Commit what runs that died left in their journals; return how many outcomes that were."""
+def recover(state: StateWriter, config: Config, desired: Desired, run_id: str, clock: Clock) -> int:
+    """Take over what runs that died left behind; return how many outcomes their journals held.
+
+    The caller holds the lease, so that whatever is still marked as running is dead.
+    """
     recovered = 0
     for path, entries in leftovers(config.journals):
-        bindings = {
-            (b.address, b.platform): b
-            for b in state.bindings(addresses=_addresses([e.change for e in entries]))
-        }
-        recorder = _Recorder(state, bindings, path.stem, "")
+        bindings = _bindings_of(state, [entry.change for entry in entries])
+        rows = state.read("sync_logs", ["seq"], {"run_id": [path.stem]})
+        logged = [cast("int", row["seq"]) for row in rows]
+        recorder = Recorder(state, desired, bindings, path.stem, clock, logged)
         for entry in entries:
-            bound = bindings.get((entry.change.address, entry.change.platform))
-            if bound is not None and bound.updated_at > entry.at:
-                continue  # a later run knows better
-            recorder.add(entry)
-            recovered += 1
+            recorder.add(entry, news=_is_news(entry, bindings))
         recorder.commit("recover")
+        recovered += len(entries)
         path.unlink()
+    rows = state.read("runs", ["run_id"], {"status": ["running"]})
+    if dead := {str(row["run_id"]) for row in rows}:
+        _bury(state, dead, Commit(run_id, desired.commit, "recover"), instant(clock))
     return recovered
+
+
+def _is_news(entry: Entry, bindings: Mapping[Key, Binding]) -> bool:
+    """Return whether the state does not know better by now."""
+    change = entry.change
+    addresses = (change.moved_from or change.address, change.address)
+    for address in addresses:
+        if bound := bindings.get((address, change.platform)):
+            return datetime.fromisoformat(bound.updated_at) <= datetime.fromisoformat(entry.at)
+    # A later run finished it and let it go.
+    return False
+
+
+def _bury(state: StateWriter, dead: Collection[str], commit: Commit, at: str) -> None:
+    """Mark runs as ended; the creates that they were at may have been sent until now."""
+    doubtful = [
+        replace(binding, pending=replace(binding.pending, since=at))
+        for binding in state.bindings()
+        if binding.pending and binding.pending.run_id in dead
+    ]
+    state.save_bindings(doubtful, commit)
+    for run in state.runs():
+        if run.run_id in dead:
+            ended = replace(run, status="interrupted", ended_at=at, error="the process died")
+            state.save_run(ended, commit)
 
 
 async def apply_plan(
@@ -140,13 +160,13 @@ async def apply_plan(
     run_id: str,
     *,
     progress: Progress,
-    stopping: asyncio.Event | None = None,
+    stop: Stop | None = None,
     clock: Clock | None = None,
 ) -> Applied:
     """Carry `plan` out.
 
-    The caller holds the lease and has made sure that the plan is fresh and safe. When
-    `stopping` is set, no new operation begins; those under way are finished and recorded.
+    The caller holds the lease and has made sure that the plan is fresh and safe. When `stop` is
+    pulled, no new operation begins; those under way are finished and recorded.
 
     Returns:
         What became of every change; partial failure is in the outcomes, not raised.
@@ -155,60 +175,56 @@ async def apply_plan(
         ConfigError: a token is missing, or an address is none; nothing was sent.
         StateError: the state or the journal could not be written; run apply again.
     """
+    clock = clock or SystemClock()
     changes = _with_markers(plan.changes, state)
-    engine = _Engine(desired, state, config, run_id, progress, clock or SystemClock())
-    engine.load(changes)
-    engine.recorder.intend(changes)
-    requests = await engine.run(changes, stopping or asyncio.Event())
-    engine.recorder.settle(plan.settled)
-    engine.recorder.save_resources(desired)
+    bindings = {
+        key: replace(bound, base=follow_references(bound.base, desired.moved))
+        for key, bound in _bindings_of(state, changes).items()
+    }
+    recorder = Recorder(state, desired, bindings, run_id, clock)
+    journal = Journal(config.journals, run_id)
+    done = False
+    try:
+        recorder.intend(changes)
+        recorder.open(journal)
+        engine = _Engine(desired, state, config, recorder, progress, clock)
+        requests = await engine.run(changes, stop or Stop())
+        recorder.settle(plan.settled)
+        done = True
+    finally:
+        journal.close(discard=done)
     return Applied(run_id, tuple(engine.results), requests)
 
 
 class _Engine:
-    """One apply: opens the sessions, runs the lanes, keeps the books."""
+    """One apply: opens the sessions, runs the lanes, passes on what happens."""
 
     def __init__(
         self,
         desired: Desired,
         state: StateWriter,
         config: Config,
-        run_id: str,
+        recorder: Recorder,
         progress: Progress,
         clock: Clock,
     ) -> None:
         self.desired = desired
         self.state = state
         self.config = config
-        self.run_id = run_id
+        self.recorder = recorder
         self.progress = progress
         self.clock = clock
         self.results: list[tuple[Change, Outcome]] = []
-        self.bindings: dict[tuple[str, str], Binding] = {}
-        self.recorder = _Recorder(state, self.bindings, run_id, desired.commit)
         self._folding = asyncio.Lock()
 
-    def load(self, changes: Sequence[Change]) -> None:
-        """Read the bindings that `changes` touch or refer to."""
-        for binding in self.state.bindings(addresses=_addresses(changes)):
-            base = follow_references(binding.base, self.desired.moved)
-            self.bindings[binding.address, binding.platform] = replace(binding, base=base)
-
-    async def run(self, changes: Sequence[Change], stopping: asyncio.Event) -> dict[str, int]:
+    async def run(self, changes: Sequence[Change], stop: Stop) -> dict[str, int]:
         """Run one lane per platform until all changes have outcomes; return requests sent."""
         platforms = platforms_of(self.desired)
         by_platform: dict[str, list[Change]] = {}
         for change in changes:
             by_platform.setdefault(change.platform, []).append(change)
-        linking = [
-            name
-            for name, platform in platforms.items()
-            if "counterparts" in platform.profile.capabilities.writable("task")
-        ]
-        schedule = Schedule(changes, linking)
-        journal = Journal(self.config.journals, self.run_id)
-        self.recorder.journal = journal
-        self.progress.begin({name: len(items) for name, items in by_platform.items()})
+        linkable = [name for name, platform in platforms.items() if platform.profile.linkable]
+        schedule = Schedule(changes, linkable)
         known = {row.platform: row for row in self.state.integrations()}
         async with contextlib.AsyncExitStack() as stack:
             sessions = {
@@ -218,33 +234,25 @@ class _Engine:
                 for name in by_platform
             }
             urls = self._urls(sessions)
+            bound = self.recorder.bindings
             lanes = [
-                Lane(
-                    sessions[name],
-                    items,
-                    schedule,
-                    self.bindings,
-                    urls,
-                    self._settled,
-                    stopping,
-                    self.clock,
-                )
-                for name, items in by_platform.items()
+                Lane(sessions[name], some, schedule, bound, urls, self._settled, stop, self.clock)
+                for name, some in by_platform.items()
             ]
+            self.progress.begin({name: len(some) for name, some in by_platform.items()})
             try:
-                await _all_or_stop([lane.run() for lane in lanes], stopping)
+                await _all([lane.run() for lane in lanes])
             finally:
                 self.progress.end()
                 self.recorder.commit("apply")
                 self._save_integrations(sessions, known)
-        journal.close(discard=True)
         return {name: open_.transport.requests for name, open_ in sessions.items()}
 
     def _session(
         self, platform: Platform, row: IntegrationRow | None
     ) -> contextlib.AbstractAsyncContextManager[Session]:
         name = platform.profile.platform
-        bound = {a: b.remote_id for (a, p), b in self.bindings.items() if p == name}
+        bound = {a: b.remote_id for (a, p), b in self.recorder.bindings.items() if p == name}
         return session(
             platform,
             self.desired,
@@ -257,14 +265,14 @@ class _Engine:
 
     def _urls(self, sessions: Mapping[str, Session]) -> dict[str, dict[str, str]]:
         urls: dict[str, dict[str, str]] = {}
-        for (address, platform), binding in self.bindings.items():
+        for (address, platform), binding in self.recorder.bindings.items():
             if binding.url and (platform not in sessions or sessions[platform].profile.linkable):
                 urls.setdefault(address, {})[platform] = binding.url
         return urls
 
     async def _settled(self, results: Sequence[tuple[Change, Outcome]]) -> None:
-        self.recorder.record(results)
         self.results.extend(results)
+        self.recorder.record(results)
         for change, outcome in results:
             self.progress.settled(change, outcome)
         if self.recorder.waiting >= FOLD_AFTER and not self._folding.locked():
@@ -294,198 +302,9 @@ class _Engine:
             self.state.save_integrations(rows, self.recorder.label("integrations"))
 
 
-class _Recorder:
-    """Keeps the books of one run: journal first, state in batches.
-
-    Args:
-        bindings: by (address, platform), as they stand; kept up to date as outcomes arrive.
-    """
-
-    def __init__(
-        self,
-        state: StateWriter,
-        bindings: dict[tuple[str, str], Binding],
-        run_id: str,
-        commit: str,
-    ) -> None:
-        self.state = state
-        self.bindings = bindings
-        self.run_id = run_id
-        self.git_commit = commit
-        self.journal: Journal | None = None
-        self._entries: list[Entry] = []
-        self._logged = 0
-        self._touched: set[str] = set()
-
-    @property
-    def waiting(self) -> int:
-        """How many outcomes are in the journal only."""
-        return len(self._entries)
-
-    def label(self, action: str) -> Commit:
-        """Return the metadata for a commit of this run."""
-        return Commit(self.run_id, self.git_commit, action)
-
-    def intend(self, changes: Sequence[Change]) -> None:
-        """Commit what is about to be created, so that a death leaves a trace to follow."""
-        since = now()
-        rows = [
-            Binding(
-                change.address,
-                change.platform,
-                change.kind,
-                change.resource_id,
-                pending=Pending("create", self.run_id, since, change.values()),
-                updated_at=since,
-                run_id=self.run_id,
-            )
-            for change in changes
-            if change.action == "create" and (change.address, change.platform) not in self.bindings
-        ]
-        if rows:
-            self.state.save_bindings(rows, self.label("intend"))
-            self.bindings.update({(b.address, b.platform): b for b in rows})
-
-    def record(self, results: Sequence[tuple[Change, Outcome]]) -> None:
-        """Put outcomes into the journal; they are safe when this returns."""
-        at = now()
-        entries = [Entry(at, change, outcome) for change, outcome in results]
-        if self.journal:
-            self.journal.append(entries)
-        for entry in entries:
-            self.add(entry)
-
-    def add(self, entry: Entry) -> None:
-        """Take an entry that is in a journal already into the next commit."""
-        self._entries.append(entry)
-
-    def commit(self, action: str) -> None:
-        """Commit all that waits: changed bindings, gone ones, and the log of operations."""
-        entries, self._entries = self._entries, []
-        if not entries:
-            return
-        saved: dict[tuple[str, str], Binding] = {}
-        removed: set[tuple[str, str]] = set()
-        for entry in entries:
-            self._fold(entry, saved, removed)
-        if saved or removed:
-            self.state.save_bindings(
-                list(saved.values()), self.label(action), removed=sorted(removed - saved.keys())
-            )
-        logs = [
-            LogRow.of(self.run_id, self._logged + i, e.at, e.change, e.outcome)
-            for i, e in enumerate(entries)
-        ]
-        self._logged += len(logs)
-        self.state.append_logs(logs, self.label(action))
-
-    def settle(self, settled: Sequence[Settlement]) -> None:
-        """Record what needed no request: moved fingerprints, and bindings that are let go."""
-        items = {(item.address, item.platform): item for item in settled}
-        if not items:
-            return
-        bindings = self.state.bindings(addresses=sorted({address for address, _ in items}))
-        kept: list[Binding] = []
-        gone: list[tuple[str, str]] = []
-        for binding in bindings:
-            item = items.get((binding.address, binding.platform))
-            if item is None:
-                continue
-            self._touched.add(binding.address)
-            if not item.fingerprint:
-                gone.append((binding.address, binding.platform))
-                continue
-            kept.append(
-                replace(
-                    binding,
-                    base={**binding.base, **item.fields},
-                    drift={n: v for n, v in binding.drift.items() if n not in item.fields},
-                    desired_hash=item.fingerprint,
-                    updated_at=now(),
-                )
-            )
-        self.state.save_bindings(kept, self.label("settle"), removed=gone)
-
-    def save_resources(self, desired: Desired) -> None:
-        """Record the resources that were touched, as they were last applied."""
-        at = now()
-        markers = {binding.address: binding.resource_id for binding in self.bindings.values()}
-        rows = [
-            ResourceRow.of(
-                desired.resources[address],
-                commit=desired.commit,
-                applied_at=at,
-                resource_id=markers.get(address, ""),
-            )
-            for address in sorted(self._touched)
-            if address in desired.resources
-        ]
-        still_bound = {address for address, _ in self.bindings}
-        gone = sorted(self._touched - desired.resources.keys() - still_bound)
-        self.state.save_resources(rows, self.label("resources"), archived=gone, at=at)
-
-    def _fold(
-        self,
-        entry: Entry,
-        saved: dict[tuple[str, str], Binding],
-        removed: set[tuple[str, str]],
-    ) -> None:
-        change, outcome = entry.change, entry.outcome
-        key = (change.address, change.platform)
-        before = self.bindings.get((change.moved_from or change.address, change.platform))
-        if outcome.status == "applied":
-            self._touched.add(change.address)
-            if change.action in {"archive", "delete"}:
-                self.bindings.pop(key, None)
-                saved.pop(key, None)
-                removed.add(key)
-                return
-            if change.moved_from:
-                old = (change.moved_from, change.platform)
-                self.bindings.pop(old, None)
-                removed.add(old)
-                self._touched.add(change.moved_from)
-            self.bindings[key] = saved[key] = _bound(change, outcome, before, entry.at, self.run_id)
-        elif before is not None and not before.remote_id and outcome.status != "unknown":
-            # Nothing was made, and we know it: the intent is withdrawn.
-            self.bindings.pop(key, None)
-            removed.add(key)
-        elif before is not None and before.desired_hash == change.fingerprint:
-            # Nothing in the specs would bring this change back; the blank hash will.
-            self.bindings[key] = saved[key] = replace(
-                before, desired_hash="", updated_at=entry.at, run_id=self.run_id
-            )
-
-
-def _bound(
-    change: Change, outcome: Outcome, before: Binding | None, at: str, run_id: str
-) -> Binding:
-    changed = {item.name for item in change.fields}
-    drift = {n: v for n, v in before.drift.items() if n not in changed} if before else {}
-    return Binding(
-        address=change.address,
-        platform=change.platform,
-        kind=change.kind,
-        resource_id=change.resource_id,
-        remote_id=outcome.remote_id,
-        url=outcome.url or (before.url if before else ""),
-        base=outcome.base,
-        desired_hash=change.fingerprint if outcome.complete else "",
-        revision=outcome.revision,
-        drift=drift,
-        updated_at=at,
-        run_id=run_id,
-    )
-
-
-async def _all_or_stop(
-    lanes: Sequence[Coroutine[None, None, None]], stopping: asyncio.Event
-) -> None:
-    """Run the lanes side by side; a lane that breaks stops the others, orderly, and is raised."""
-    tasks = [asyncio.create_task(lane) for lane in lanes]
-    for task in tasks:
-        task.add_done_callback(lambda t: stopping.set() if t.exception() else None)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
+async def _all(lanes: Sequence[Coroutine[None, None, None]]) -> None:
+    """Run the lanes side by side until each has ended; then raise the first error, if any."""
+    results = await asyncio.gather(*lanes, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -502,15 +321,16 @@ def _with_markers(changes: Sequence[Change], state: StateWriter) -> list[Change]
     ]
 
 
-def _addresses(changes: Sequence[Change]) -> list[str]:
-    """Return every address that `changes` touch or refer to."""
-    found: set[str] = set()
+def _bindings_of(state: StateWriter, changes: Sequence[Change]) -> dict[Key, Binding]:
+    """Return the bindings that `changes` touch or refer to."""
+    addresses: set[str] = set()
     for change in changes:
-        found.update((change.address, change.moved_from or change.address))
+        addresses.update((change.address, change.moved_from or change.address))
         for item in change.fields:
             if item.name in REFERENCES:
                 for value in (item.before, item.after):
-                    found.update(
+                    addresses.update(
                         value if isinstance(value, tuple) else [str(value)] if value else []
                     )
-    return sorted(found)
+    found = state.bindings(addresses=sorted(addresses))
+    return {(binding.address, binding.platform): binding for binding in found}

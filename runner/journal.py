@@ -45,7 +45,7 @@ class Journal:
         self.path = folder / f"{run_id}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -56,16 +56,23 @@ class Journal:
             StateError: they could not be written; the caller must stop applying.
         """
         lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
+        rest = memoryview("".join(lines).encode())
         try:
-            self._file.write("".join(lines))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            size = os.fstat(self._file).st_size
+            try:
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+                os.fsync(self._file)
+            except OSError:
+                # A line without its end would spoil the one that comes after it.
+                os.ftruncate(self._file, size)
+                raise
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def close(self, *, discard: bool) -> None:
         """Close the file; `discard` it once all of it is in the state."""
-        self._file.close()
+        os.close(self._file)
         if discard:
             self.path.unlink(missing_ok=True)
 

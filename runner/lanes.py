@@ -1,18 +1,18 @@
 """Carrying out changes: one lane per platform, side by side, each in dependency order.
 
 A lane takes the changes that have become ready, hands them to its reconciler as operations, and
-sorts what happens into outcomes. Lanes share one `Schedule`, which knows what waits for what, so
-that a slow platform never holds up a fast one.
+sorts what happens into outcomes. A create whose outcome is not known is never sent again before
+the platform was asked whether the object is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from reconcilers import Platform
 from reconcilers._budget import Clock
@@ -28,11 +28,23 @@ from reconcilers._contract import (
 )
 from reconcilers._transport import Transport, sent
 from runner.plan import same
-from schemas.domain import KNOWN_AFTER_APPLY, Binding, Change, FieldChange, Fields, Outcome, Value
-from schemas.errors import OutcomeUnknown, PlatformError, TrueupError
+from runner.schedule import Schedule, Stop
+from schemas.domain import KNOWN_AFTER_APPLY, Binding, Change, FieldChange, Outcome, Status, Value
+from schemas.errors import (
+    OutcomeUnknown,
+    PermanentError,
+    PlatformError,
+    TrueupError,
+)
 
 LINK_PATIENCE = 30.0
 """Seconds that a change waits for the URLs of its counterparts before it goes without."""
+
+SETTLING = 5.0
+"""Seconds that a platform gets to finish a request whose answer was lost, before it is asked
+whether it did: a gateway may give up long before the server behind it does."""
+
+T = TypeVar("T")
 
 Settled = Callable[[Sequence[tuple[Change, Outcome]]], Awaitable[None]]
 
@@ -80,101 +92,6 @@ class Session:
         return self.platform.profile
 
 
-@dataclass(slots=True)
-class _Waiting:
-    change: Change
-    blockers: int = 0
-    dependents: list[str] = field(default_factory=list[str])
-    links_to: list[str] = field(default_factory=list[str])
-
-
-class Schedule:
-    """What waits for what, over all lanes; and what has become of everything so far."""
-
-    def __init__(self, changes: Sequence[Change], linking: Iterable[str]) -> None:
-        """Prepare `changes`; those on a platform in `linking` show their counterparts' URLs."""
-        self.outcomes: dict[str, Outcome] = {}
-        self.ready: dict[str, deque[Change]] = {}
-        self.wake: dict[str, asyncio.Event] = {}
-        self._waiting = {change.id: _Waiting(change) for change in changes}
-        self._linking = set(linking)
-        for change in changes:
-            self.ready.setdefault(change.platform, deque())
-            self.wake.setdefault(change.platform, asyncio.Event())
-        for waiting in self._waiting.values():
-            self._connect(waiting)
-        for waiting in self._waiting.values():
-            if waiting.blockers == 0:
-                self.ready[waiting.change.platform].append(waiting.change)
-
-    def assume(self, change: Change) -> None:
-        """Let those wait no longer that need `change` on its own platform.
-
-        For platforms where the order of requests is enough, since the ids are known beforehand.
-        """
-        waiting = self._waiting[change.id]
-        here = [
-            i for i in waiting.dependents if self._waiting[i].change.platform == change.platform
-        ]
-        waiting.dependents = [i for i in waiting.dependents if i not in here]
-        for name in here:
-            self._release(name)
-
-    def settle(self, change: Change, outcome: Outcome) -> None:
-        """Record an outcome, and wake whoever waited for it."""
-        self.outcomes[change.id] = outcome
-        for name in self._waiting[change.id].dependents:
-            self._release(name)
-        self.wake[change.platform].set()
-
-    def blocked_by(self, change: Change) -> str:
-        """Return the address that `change` needs and that could not be made, or ''."""
-        for address in change.after:
-            outcome = self.outcomes.get(f"{change.platform}:{address}")
-            if outcome is not None and outcome.status != "applied":
-                return address
-        return ""
-
-    def stop_waiting_for_links(self, platform: str) -> bool:
-        """Make ready what waits on other platforms only; return whether there was any."""
-        freed = False
-        for waiting in self._waiting.values():
-            if waiting.change.platform != platform or not waiting.links_to:
-                continue
-            open_links = [i for i in waiting.links_to if i not in self.outcomes]
-            if waiting.blockers and waiting.blockers == len(open_links):
-                for name in open_links:
-                    self._waiting[name].dependents.remove(waiting.change.id)
-                waiting.blockers = 0
-                self.ready[platform].append(waiting.change)
-                freed = True
-        return freed
-
-    def _connect(self, waiting: _Waiting) -> None:
-        change = waiting.change
-        for address in change.after:
-            needed = self._waiting.get(f"{change.platform}:{address}")
-            if needed is not None:
-                needed.dependents.append(change.id)
-                waiting.blockers += 1
-        if not any(f.after == KNOWN_AFTER_APPLY for f in change.fields):
-            return
-        for platform in self.ready:
-            other = self._waiting.get(f"{platform}:{change.address}")
-            if platform in self._linking or other is None or other.change.action != "create":
-                continue
-            other.dependents.append(change.id)
-            waiting.links_to.append(other.change.id)
-            waiting.blockers += 1
-
-    def _release(self, name: str) -> None:
-        waiting = self._waiting[name]
-        waiting.blockers -= 1
-        if waiting.blockers == 0:
-            self.ready[waiting.change.platform].append(waiting.change)
-            self.wake[waiting.change.platform].set()
-
-
 class Lane:
     """One platform's share of an apply.
 
@@ -182,10 +99,10 @@ class Lane:
         session: the open connection.
         changes: the platform's changes.
         schedule: shared by all lanes.
-        bindings: what is bound now, by (address, platform); read, never written.
+        bindings: what was bound when the run began, by (address, platform).
         urls: by address, then platform; the lane adds what it makes.
         settled: called with outcomes as they arrive; returns when they are safe on disk.
-        stopping: set when no new operation may begin.
+        stop: pulled when no new operation may begin.
         clock: for waiting.
     """
 
@@ -197,103 +114,176 @@ class Lane:
         bindings: Mapping[tuple[str, str], Binding],
         urls: dict[str, dict[str, str]],
         settled: Settled,
-        stopping: asyncio.Event,
+        stop: Stop,
         clock: Clock,
     ) -> None:
         self.session = session
         self.profile = session.profile
+        self.reconciler = session.reconciler
         self.changes = changes
         self.schedule = schedule
-        self.bindings = bindings
         self.urls = urls
         self.settled = settled
-        self.stopping = stopping
+        self.stop = stop
         self.clock = clock
+        self._name = session.profile.platform
         self._left = len(changes)
-        self._found: Mapping[str, Observed] = {}
+        # Every change has one, if only to the intent to create; a move has that of its old address.
+        self._bound = {c.id: bindings[c.moved_from or c.address, c.platform] for c in changes}
+        self._found: dict[str, Observed] = {}
         self._batching = False
 
     async def run(self) -> None:
-        """Carry out every change of the platform; returns when all have an outcome."""
-        name = self.profile.platform
-        try:
-            operations = [self._operation(change) for change in self.changes]
-            await self.session.reconciler.prepare(operations)
-            self._found = await self._look_up()
-        except PlatformError as error:
-            await self._settle([(c, _failure(c, error)) for c in self.changes])
+        """Carry out every change of the platform; returns when all have an outcome.
+
+        Raises:
+            StateError: an outcome could not be recorded. What was under way is finished first,
+                and the other lanes begin nothing more.
+        """
+        begun = await tried(self._begin(), self._name)
+        if isinstance(begun, PlatformError):
+            # Nothing was asked for yet, so nothing can be in doubt that was not before.
+            await self._settle([(c, _failure(c, begun, "failed")) for c in self.changes])
             return
         running: set[asyncio.Task[None]] = set()
-        wake = self.schedule.wake[name]
         try:
-            while self._left:
-                wake.clear()
-                while self.schedule.ready[name] and len(running) < self._places():
-                    running.add(asyncio.create_task(self._carry_out(self._take())))
-                if not self._left:
-                    break
-                await self._wait(running, wake)
-                for task in [task for task in running if task.done()]:
-                    running.discard(task)
-                    task.result()
-        finally:
+            await self._work(running)
+        except asyncio.CancelledError:
             for task in running:
                 task.cancel()
+            raise
+        except BaseException:
+            self.stop.pull("another part of the run failed")
+            raise
+        finally:
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        await self.reconciler.prepare([self._operation(change) for change in self.changes])
+        finds = self.profile.finds_before_create
+        await self._look_up(
+            [
+                change
+                for change in self.changes
+                if change.reason == "unconfirmed" or (change.action == "create" and finds)
+            ]
+        )
+        doubtful = [
+            change
+            for change in self.changes
+            if change.reason == "unconfirmed" and change.resource_id not in self._found
+        ]
+        if doubtful and (pause := max(map(self._too_early, doubtful))) > 0:
+            # What an interrupted run made may not show up yet.
+            await self._sleep(pause)
+            await self._look_up(doubtful)
+
+    async def _look_up(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._found |= await self.reconciler.find([self._wanted(c) for c in changes])
+
+    def _too_early(self, change: Change) -> float:
+        """Return how many seconds it takes until a look-up is sure to find what was made."""
+        pending = self._bound[change.id].pending
+        if not self.profile.lag or not pending:
+            return 0.0
+        since = datetime.fromisoformat(pending.since).timestamp()
+        return since + self.profile.lag - self.clock.time()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Return after `seconds`, or when the run is to stop."""
+        tasks = [
+            asyncio.create_task(self.clock.sleep(seconds)),
+            asyncio.create_task(self.stop.pulled.wait()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _work(self, running: set[asyncio.Task[None]]) -> None:
+        wake = self.schedule.wake[self._name]
+        while self._left:
+            wake.clear()
+            while self.schedule.peek(self._name) and len(running) < self._places():
+                running.add(asyncio.create_task(self._carry_out(self._take())))
+            await self._wait(running, wake)
+            for task in [task for task in running if task.done()]:
+                running.discard(task)
+                task.result()
 
     def _places(self) -> int:
         # Batches that refer to each other must arrive in order, so they go one at a time.
         return 1 if self._batching else self.profile.limits.concurrency
 
     async def _wait(self, running: set[asyncio.Task[None]], wake: asyncio.Event) -> None:
+        """Return when something has ended, become ready, or been waited for long enough."""
+        if running:
+            waker = asyncio.create_task(wake.wait())
+            try:
+                await asyncio.wait({waker, *running}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waker.cancel()
+            return
+        patience = asyncio.create_task(self._sleep(LINK_PATIENCE))
         waker = asyncio.create_task(wake.wait())
-        patience: set[asyncio.Task[None]] = set()
-        if not running and not self.schedule.ready[self.profile.platform]:
-            patience = {asyncio.create_task(self.clock.sleep(LINK_PATIENCE))}
         try:
-            await asyncio.wait({waker, *running, *patience}, return_when=asyncio.FIRST_COMPLETED)
-            if any(task.done() for task in patience):
-                self.schedule.stop_waiting_for_links(self.profile.platform)
+            await asyncio.wait({waker, patience}, return_when=asyncio.FIRST_COMPLETED)
+            if patience.done():
+                self.schedule.stop_waiting_for_links(self._name)
         finally:
-            for task in (waker, *patience):
-                task.cancel()
+            waker.cancel()
+            patience.cancel()
 
     def _take(self) -> list[Change]:
         """Take the next changes off the queue: one, or a batch of creates."""
-        ready = self.schedule.ready[self.profile.platform]
-        group = [ready.popleft()]
+        group = [self.schedule.take(self._name)]
         self._batching = self.profile.batch > 1 and group[0].action == "create"
         if not self._batching:
             return group
         self.schedule.assume(group[0])
-        while ready and len(group) < self.profile.batch and ready[0].action == "create":
-            group.append(ready.popleft())
+        while len(group) < self.profile.batch:
+            following = self.schedule.peek(self._name)
+            if following is None or following.action != "create":
+                break
+            group.append(self.schedule.take(self._name))
             self.schedule.assume(group[-1])
         return group
 
-    async def _carry_out(self, group: list[Change]) -> None:
-        results: list[tuple[Change, Outcome]] = []
-        fit: list[Change] = []
-        for change in group:
-            blocked = self.schedule.blocked_by(change)
-            if self.stopping.is_set():
-                results.append((change, Outcome(change.id, "skipped", error="interrupted")))
-            elif blocked:
-                why = f"needs {blocked}, which could not be made"
-                results.append((change, Outcome(change.id, "skipped", error=why)))
-            else:
-                fit.append(change)
+    async def _carry_out(self, group: Sequence[Change]) -> None:
+        fit, results = self._sift(group)
         if fit:
             counter = [0]
             sent.set(counter)
             started = time.monotonic()
-            outcomes = await self._outcomes(fit)
+            try:
+                outcomes = await self._outcomes(fit)
+            except asyncio.CancelledError:
+                # Nobody hears the answers any more, so nobody knows.
+                lost = OutcomeUnknown("the run was cut off", platform=self._name)
+                await self._settle([*results, *((c, _failure(c, lost)) for c in fit)])
+                raise
             spent = int((time.monotonic() - started) * 1000)
             for i, (change, outcome) in enumerate(outcomes):
                 # The requests of a batch are counted once, with its first change.
                 requests = counter[0] if i == 0 else 0
                 results.append((change, replace(outcome, requests=requests, milliseconds=spent)))
         await self._settle(results)
+
+    def _sift(self, group: Sequence[Change]) -> tuple[list[Change], list[tuple[Change, Outcome]]]:
+        """Tell the changes that can begin now from those that must be skipped, and why."""
+        fit: list[Change] = []
+        skipped: dict[str, tuple[Change, Outcome]] = {}
+        for change in group:
+            lost = self.schedule.blocked_by(change)
+            lost = lost or next((a for a in change.after if a in skipped), "")
+            why = self.stop.why or (lost and f"needs {lost}, which could not be made")
+            if why:
+                skipped[change.address] = (change, Outcome(change.id, "skipped", error=why))
+            else:
+                fit.append(change)
+        return fit, list(skipped.values())
 
     async def _settle(self, results: Sequence[tuple[Change, Outcome]]) -> None:
         for change, outcome in results:
@@ -308,79 +298,59 @@ class Lane:
             self._left -= 1
             self.schedule.settle(change, outcome)
 
-    async def _outcomes(self, group: list[Change]) -> list[tuple[Change, Outcome]]:
-        reconciler = self.session.reconciler
-        if len(group) > 1 and isinstance(reconciler, Batches):
-            fresh = [c for c in group if c.resource_id not in self._found]
-            known = [c for c in group if c.resource_id in self._found]
-            outcomes = await self._create_many(reconciler, fresh) if fresh else []
-            return outcomes + [(change, await self._outcome(change)) for change in known]
-        return [(change, await self._outcome(change)) for change in group]
-
-    async def _create_many(
-        self, reconciler: Batches, group: list[Change]
-    ) -> list[tuple[Change, Outcome]]:
+    async def _outcomes(self, group: Sequence[Change]) -> list[tuple[Change, Outcome]]:
         operations = [self._operation(change) for change in group]
-        try:
-            results = await reconciler.create_many(operations)
-        except PlatformError:
-            # One bad create can spoil a batch, and a lost answer leaves all of them open: each
-            # one by itself tells which it was, and the ids make a second create harmless.
-            return [(change, await self._outcome(change)) for change in group]
+        if group[0].action == "create":
+            results = await self._create(operations)
+        else:
+            results = [await tried(self._write(op), self._name) for op in operations]
         outcomes: list[tuple[Change, Outcome]] = []
         for operation, result in zip(operations, results, strict=True):
             change = operation.change
-            if isinstance(result, Written):
-                outcomes.append((change, _success(operation, result)))
-            elif isinstance(result, PlatformError):
+            if isinstance(result, PlatformError):
                 outcomes.append((change, _failure(change, result)))
             else:
-                raise result
+                complete = result.complete and not self.schedule.lacks_links(change)
+                outcomes.append((change, _success(operation, replace(result, complete=complete))))
         return outcomes
 
-    async def _outcome(self, change: Change) -> Outcome:
-        operation = self._operation(change)
-        try:
-            return _success(operation, await self._write(operation))
-        except PlatformError as error:
-            return _failure(change, error)
+    async def _create(self, operations: Sequence[Operation]) -> list[Written | PlatformError]:
+        """Create what is not there; what is, is bound. Answers one result for each, in order."""
+        results = await self._bind_found(operations)
+        results |= await self._send([op for op in operations if op.marker not in results])
+        lost = [op for op in operations if isinstance(results[op.marker], OutcomeUnknown)]
+        if lost and not self.stop.why:
+            await self._sleep(SETTLING)
+            asked = await tried(self._look_up([op.change for op in lost]), self._name)
+            if not isinstance(asked, PlatformError):
+                results |= await self._bind_found(lost)
+                missing = [op for op in lost if op.marker not in self._found]
+                if not self.profile.lag:
+                    results |= await self._send(missing)
+        return [results[operation.marker] for operation in operations]
 
-    async def _write(self, operation: Operation) -> Written:
-        change, reconciler = operation.change, self.session.reconciler
-        if change.action == "create":
-            return await self._create(operation)
-        if change.action in {"update", "move"} and not change.fields:
-            bound = self.bindings[change.moved_from or change.address, change.platform]
-            return Written(bound.remote_id, bound.url, bound.revision)
-        writes = {
-            "update": reconciler.update,
-            "move": reconciler.move,
-            "archive": reconciler.archive,
-            "delete": reconciler.delete,
+    async def _send(self, operations: Sequence[Operation]) -> dict[str, Written | PlatformError]:
+        """Send creates, in one batch where the platform takes them so; return results by marker."""
+        reconciler = self.reconciler
+        if len(operations) < 2 or not isinstance(reconciler, Batches):
+            return {op.marker: await tried(reconciler.create(op), self._name) for op in operations}
+        many = await tried(reconciler.create_many(operations), self._name)
+        if isinstance(many, PermanentError):
+            # One bad create can spoil a batch: each by itself tells which it was.
+            return {op.marker: await tried(reconciler.create(op), self._name) for op in operations}
+        if isinstance(many, PlatformError):
+            return {op.marker: many for op in operations}
+        return {op.marker: result for op, result in zip(operations, many, strict=True)}
+
+    async def _bind_found(
+        self, operations: Sequence[Operation]
+    ) -> dict[str, Written | PlatformError]:
+        """Tie what was found to its resources; return results by marker."""
+        return {
+            op.marker: await tried(self._bind(op, found), self._name)
+            for op in operations
+            if (found := self._found.get(op.marker))
         }
-        return await writes[change.action](operation)
-
-    async def _create(self, operation: Operation) -> Written:
-        found = self._found.get(operation.marker)
-        if found is not None:
-            return await self._bind(operation, found)
-        if operation.change.reason == "unconfirmed" and self._too_early(operation.change):
-            raise OutcomeUnknown(
-                "an earlier run may have made it, and searches may not show it yet",
-                platform=self.profile.platform,
-                hint=f"run apply again in {self.profile.lag:.0f} seconds",
-            )
-        try:
-            return await self.session.reconciler.create(operation)
-        except OutcomeUnknown:
-            found = (await self.session.reconciler.find([self._wanted(operation.change)])).get(
-                operation.marker
-            )
-            if found is not None:
-                return await self._bind(operation, found)
-            if self.profile.lag:
-                raise
-            return await self.session.reconciler.create(operation)
 
     async def _bind(self, operation: Operation, found: Observed) -> Written:
         """Tie a resource to its object that is there already, and mend what differs."""
@@ -399,43 +369,53 @@ class Lane:
         )
         mend = Operation(change, found.fields, operation.desired)
         if found.archived:
-            return await self.session.reconciler.restore(mend)
-        if differing:
-            return await self.session.reconciler.update(mend)
-        return Written(found.remote_id, found.url, found.revision)
+            return await self.reconciler.restore(mend)
+        bound = Written(found.remote_id, found.url, found.revision)
+        if not differing:
+            return bound
+        mended = await tried(self.reconciler.update(mend), self._name)
+        if isinstance(mended, PlatformError):
+            # It is there, which must not be forgotten; the next plan sees what it lacks.
+            there = {item.name: item.before for item in differing}
+            return replace(bound, complete=False, warnings=(str(mended),), fields=there)
+        return mended
 
     def _equal(self, name: str, left: Value, right: Value) -> bool:
         canonical = self.session.platform.canonical
         return same(canonical(name, left), canonical(name, right))
 
-    async def _look_up(self) -> Mapping[str, Observed]:
-        wanted = [
-            self._wanted(change)
-            for change in self.changes
-            if change.action == "create"
-            and (self.profile.finds_before_create or change.reason == "unconfirmed")
-        ]
-        return await self.session.reconciler.find(wanted) if wanted else {}
+    async def _write(self, operation: Operation) -> Written:
+        change = operation.change
+        if change.reason == "unconfirmed":
+            found = self._found.get(operation.marker)
+            if found is None or found.archived:
+                return Written("")
+            change = replace(change, remote_id=found.remote_id)
+            operation = replace(operation, change=change, base=found.fields, desired=found.fields)
+        if change.action in {"update", "move"} and not change.fields:
+            bound = self._bound[change.id]
+            return Written(bound.remote_id, bound.url, bound.revision)
+        writes = {
+            "update": self.reconciler.update,
+            "move": self.reconciler.move,
+            "archive": self.reconciler.archive,
+            "delete": self.reconciler.delete,
+        }
+        return await writes[change.action](operation)
 
     def _wanted(self, change: Change) -> Wanted:
-        container = change.values().get("container")
+        binding = self._bound[change.id]
+        begun = binding.pending.fields if binding.pending else change.values()
+        container = begun.get("container")
         return Wanted(
             change.resource_id,
-            change.address,
+            change.moved_from or change.address,
             change.kind,
             container if isinstance(container, str) else "",
         )
 
-    def _too_early(self, change: Change) -> bool:
-        binding = self.bindings.get((change.address, change.platform))
-        if binding is None or binding.pending is None or not self.profile.lag:
-            return False
-        since = datetime.fromisoformat(binding.pending.since).timestamp()
-        return self.clock.time() < since + self.profile.lag
-
     def _operation(self, change: Change) -> Operation:
-        binding = self.bindings.get((change.moved_from or change.address, change.platform))
-        base: Fields = binding.base if binding else {}
+        binding = self._bound[change.id]
         fields = tuple(
             replace(item, after=self._counterparts(change))
             if item.after == KNOWN_AFTER_APPLY
@@ -443,8 +423,9 @@ class Lane:
             for item in change.fields
         )
         change = replace(change, fields=fields)
-        drift: Fields = binding.drift if binding else {}
-        return Operation(change, base, {**base, **change.values()}, drift)
+        return Operation(
+            change, binding.base, {**binding.base, **change.values()}, drift=binding.drift
+        )
 
     def _counterparts(self, change: Change) -> Value:
         elsewhere = self.urls.get(change.address, {})
@@ -453,6 +434,27 @@ class Lane:
             for platform, url in sorted(elsewhere.items())
             if platform != change.platform
         )
+
+
+async def tried(work: Awaitable[T], platform: str) -> T | PlatformError:
+    """Return what `work` on a platform brings, or why it failed.
+
+    What nobody expected counts as an unknown outcome: it may have struck after the request.
+    """
+    try:
+        return await work
+    except PlatformError as error:
+        return error
+    except TrueupError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one platform's defect must not end the others
+        unexpected = OutcomeUnknown(
+            f"unexpected {type(error).__name__}: {error}",
+            platform=platform,
+            hint="this is a defect of the reconciler, or the platform has changed",
+        )
+        unexpected.__cause__ = error
+        return unexpected
 
 
 def _success(operation: Operation, written: Written) -> Outcome:
@@ -469,7 +471,7 @@ def _success(operation: Operation, written: Written) -> Outcome:
     )
 
 
-def _failure(change: Change, error: TrueupError) -> Outcome:
-    status = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
+def _failure(change: Change, error: TrueupError, status: Status | None = None) -> Outcome:
+    in_doubt: Status = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
     text = f"{error}; {error.hint}" if error.hint else str(error)
-    return Outcome(change.id, status, error=text)
+    return Outcome(change.id, status or in_doubt, error=text)

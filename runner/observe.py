@@ -16,12 +16,11 @@ from reconcilers import Platform
 from reconcilers._budget import Clock, SystemClock
 from reconcilers._contract import Observed
 from runner.config import Config, now
-from runner.lanes import Session
+from runner.lanes import Session, tried
 from runner.plan import same
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, StateWriter
 from schemas.domain import Binding, Desired, Value
-from schemas.errors import PlatformError
 
 OVERLAP = timedelta(minutes=2)
 """How far each observation reaches back behind the last: clocks differ, and Notion's instants
@@ -62,7 +61,6 @@ async def refresh(
     platforms = platforms_of(desired)
     bound = {name: state.bindings(platform=name) for name in platforms}
     asked = [name for name in platforms if any(b.remote_id for b in bound[name])]
-    since = (datetime.now(UTC) - OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
     reads = [
         _read(
             platforms[name],
@@ -85,7 +83,7 @@ async def refresh(
             enabled=True,
             lookups=result.lookups,
             limits=result.limits,
-            cursor=since,
+            cursor=result.cursor,
             updated_at=now(),
         )
         for name, result in results.items()
@@ -105,6 +103,7 @@ class _Reading:
     changed: tuple[Binding, ...] = ()
     lookups: Mapping[str, object] | None = None
     limits: Mapping[str, object] | None = None
+    cursor: str = ""
     requests: int = 0
     error: str = ""
 
@@ -129,9 +128,11 @@ async def _read(
                 clock=clock,
             )
         )
+        started = clock.time()
         by_id = {b.remote_id: b for b in bindings if b.remote_id}
         changed: dict[str, Binding] = {}
-        try:
+
+        async def read() -> None:
             async for seen in open_.reconciler.observe(row.cursor or None):
                 binding = by_id.get(seen.remote_id)
                 if binding is None:
@@ -139,14 +140,22 @@ async def _read(
                 drift = _drift(open_, binding, seen)
                 if drift != binding.drift:
                     changed[binding.address] = replace(binding, drift=drift)
-        except PlatformError as error:
-            return _Reading(requests=open_.transport.requests, error=str(error))
+
+        failed = await tried(read(), row.platform)
+        if failed:
+            return _Reading(requests=open_.transport.requests, error=str(failed))
         return _Reading(
             changed=tuple(changed.values()),
             lookups=open_.connection.lookups,
             limits=open_.transport.budget.dump(),
+            cursor=_cursor(started + (open_.transport.clock_ahead or 0.0)),
             requests=open_.transport.requests,
         )
+
+
+def _cursor(seconds: float) -> str:
+    """Return from when on the next observation reads, by the platform's own clock."""
+    return (datetime.fromtimestamp(seconds, UTC) - OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _drift(open_: Session, binding: Binding, seen: Observed) -> dict[str, Value]:

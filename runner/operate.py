@@ -5,31 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.apply import Applied, apply_plan, check_fresh, new_run_id, recover, who
+from reconcilers._budget import Clock, SystemClock
+from runner.apply import Applied, apply_plan, check_fresh, new_run_id, recover
 from runner.config import now
+from runner.lease import Holder, leased, say, who
 from runner.observe import Refreshed, refresh
 from runner.plan import check_safe, make_plan
 from runner.platforms import profiles_of
 from runner.progress import progress_for
 from runner.render import read_plan
+from runner.schedule import Stop
 from runner.state.contract import Commit, RunRow
 from schemas.domain import Plan
-from schemas.errors import ConfigError, StateLocked, TrueupError
+from schemas.errors import ConfigError, TrueupError
 
 if TYPE_CHECKING:
     from runner.state.contract import StateWriter
     from runner.workspace import Workspace
-
-TTL = 60.0
-"""Seconds after which the lease of an apply that says nothing any more may be taken over."""
 
 
 def apply_specs(
@@ -40,6 +37,7 @@ def apply_specs(
     max_prune: str,
     wait: int,
     confirm: Callable[[Plan], bool],
+    clock: Clock | None = None,
 ) -> Applied:
     """Make the platforms match the specs, or carry out a saved plan.
 
@@ -50,6 +48,7 @@ def apply_specs(
         max_prune: how much may be pruned, instead of the policy's own; '' for that.
         wait: seconds to wait for another apply to end.
         confirm: shown the plan; answers whether to go on.
+        clock: the time, for all that is waited for between requests.
 
     Raises:
         StateLocked: another apply is at work.
@@ -60,16 +59,17 @@ def apply_specs(
     saved = _read(planfile) if planfile else None
     if saved:
         check_fresh(saved, desired, place.reader().version())
+    clock = clock or SystemClock()
     run_id = new_run_id()
-    with place.writer() as state, leased(state, run_id, wait=wait):
-        recover(state, place.config)
+    with _opened(place, run_id, wait) as (state, holder):
+        recover(state, place.config, desired, run_id, clock)
         if refresh:
-            _report(asyncio.run(_observe(place, state, run_id)))
+            _report(asyncio.run(_observe(place, state, run_id, clock)))
         plan = saved or make_plan(desired, state, profiles_of(desired))
         if not confirm(plan):
             return Applied(run_id)
         check_safe(plan, max_prune or None)
-        return _recorded(place, plan, state, run_id)
+        return _recorded(place, plan, state, run_id, Stop(holder.holds), clock)
 
 
 def refresh_state(place: Workspace) -> None:
@@ -79,17 +79,26 @@ def refresh_state(place: Workspace) -> None:
         StateLocked: an apply is at work.
     """
     run_id = new_run_id()
-    with place.writer() as state, leased(state, run_id, wait=0):
-        _report(asyncio.run(_observe(place, state, run_id)))
+    with _opened(place, run_id, 0) as (state, _):
+        _report(asyncio.run(_observe(place, state, run_id, SystemClock())))
 
 
-async def _observe(place: Workspace, state: StateWriter, run_id: str) -> Refreshed:
-    return await refresh(place.desired, state, place.config, run_id)
+@contextlib.contextmanager
+def _opened(place: Workspace, run_id: str, wait: float) -> Generator[tuple[StateWriter, Holder]]:
+    from runner.state import lock_file
+
+    lock = lock_file(place.loaded.settings, place.config)
+    with place.writer() as state, leased(state, run_id, lock, wait=wait) as holder:
+        yield state, holder
+
+
+async def _observe(place: Workspace, state: StateWriter, run_id: str, clock: Clock) -> Refreshed:
+    return await refresh(place.desired, state, place.config, run_id, clock=clock)
 
 
 def _report(found: Refreshed) -> None:
     for platform, error in found.failed.items():
-        _say(f"warning: {platform} could not be read: {error}")
+        say(f"warning: {platform} could not be read: {error}")
 
 
 def _read(path: Path) -> Plan:
@@ -99,7 +108,9 @@ def _read(path: Path) -> Plan:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def _recorded(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> Applied:
+def _recorded(
+    place: Workspace, plan: Plan, state: StateWriter, run_id: str, stop: Stop, clock: Clock
+) -> Applied:
     """Carry the plan out as a run that history can tell of, whatever becomes of it."""
     run = RunRow(
         run_id,
@@ -119,10 +130,10 @@ def _recorded(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> 
     state.save_people(place.desired.people.values(), commit, at=run.started_at)
     ended = replace(run, status="failed")
     try:
-        applied = _run(place, plan, state, run_id)
+        applied = asyncio.run(_run(place, plan, state, run_id, stop, clock))
         ended = replace(
             run,
-            status="done" if applied.complete else "failed",
+            status="done" if applied.complete else "interrupted" if stop.why else "failed",
             counts=dict(applied.counts),
             cost={**run.cost, "sent": dict(applied.requests)},
         )
@@ -137,75 +148,32 @@ def _recorded(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> 
     return applied
 
 
-def _run(place: Workspace, plan: Plan, state: StateWriter, run_id: str) -> Applied:
-    """Carry the plan out; the first Ctrl-C ends it orderly, the second at once."""
+async def _run(
+    place: Workspace, plan: Plan, state: StateWriter, run_id: str, stop: Stop, clock: Clock
+) -> Applied:
+    """Carry the plan out; the first signal ends it orderly, the second at once."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
 
-    async def run() -> Applied:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    def end() -> None:
+        stop.pull("interrupted")
+        for number in signals:
+            loop.remove_signal_handler(number)
+        say("finishing what is under way; press Ctrl-C again to stop at once")
 
-        def stop() -> None:
-            stopping.set()
-            loop.remove_signal_handler(signal.SIGINT)
-            _say("finishing what is under way; press Ctrl-C again to stop at once")
-
-        loop.add_signal_handler(signal.SIGINT, stop)
-        try:
-            return await apply_plan(
-                plan,
-                place.desired,
-                state,
-                place.config,
-                run_id,
-                progress=progress_for(),
-                stopping=stopping,
-            )
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
-
-    return asyncio.run(run())
-
-
-@contextlib.contextmanager
-def leased(state: StateWriter, run_id: str, *, wait: float) -> Generator[None]:
-    """Hold the lease of the state for the length of the block.
-
-    A thread renews it, since a user may think long about a plan. When it was taken away, the
-    next commit fails: each carries the lease's fencing number.
-
-    Raises:
-        StateLocked: another apply holds it, and still did after `wait` seconds.
-    """
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            state.acquire_lease(run_id, who(), TTL)
-            break
-        except StateLocked as error:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise
-            _say(f"{error.message}; waiting")
-            time.sleep(min(left, 5.0))
-    done = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(state, done), name="lease", daemon=True)
-    keeper.start()
+    for number in signals:
+        loop.add_signal_handler(number, end)
     try:
-        yield
+        return await apply_plan(
+            plan,
+            place.desired,
+            state,
+            place.config,
+            run_id,
+            progress=progress_for(),
+            stop=stop,
+            clock=clock,
+        )
     finally:
-        done.set()
-        keeper.join()
-        state.release_lease()
-
-
-def _keep(state: StateWriter, done: threading.Event) -> None:
-    while not done.wait(TTL / 3):
-        try:
-            state.renew_lease(TTL)
-        except TrueupError as error:
-            _say(f"warning: {error}")
-            return
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        for number in signals:
+            loop.remove_signal_handler(number)

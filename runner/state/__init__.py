@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.state.contract import StateReader, StateWriter
     from schemas.spec import Settings
 
-__all__ = ["check_state", "open_state", "read_state"]
+__all__ = ["check_state", "lock_file", "open_state", "read_state"]
 
 
 def read_state(settings: Settings, config: Config) -> StateReader:
@@ -47,6 +47,12 @@ def open_state(settings: Settings, config: Config) -> StateWriter:
     engine = LocalWriter(*_local(settings, config))
     engine.ensure()
     return Writer(engine)
+
+
+def lock_file(settings: Settings, config: Config) -> Path:
+    """Return the file that an apply keeps locked on its machine for as long as it lives."""
+    folder, prefix = _local(settings, config)
+    return folder / f"{prefix}lease.lock"
 
 
 def _local(settings: Settings, config: Config) -> tuple[Path, str]:

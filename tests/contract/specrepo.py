@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from reconcilers._budget import Clock
 from runner.apply import Applied, new_run_id
 from runner.config import Config, read_config
 from runner.observe import Refreshed, refresh
@@ -43,6 +44,7 @@ class SpecRepo:
 
     Attributes:
         root: the folder; the state lies below it.
+        clock: the time for what is waited for; the machine's own where it is not given.
         project: the one Project document; `None` writes no project at all.
     """
 
@@ -53,6 +55,7 @@ class SpecRepo:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     today: date = date(2026, 11, 24)
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    clock: Clock | None = None
 
     @property
     def config(self) -> Config:
@@ -94,13 +97,16 @@ class SpecRepo:
             max_prune=max_prune,
             wait=0,
             confirm=lambda _plan: True,
+            clock=self.clock,
         )
 
     def observe(self) -> Refreshed:
         """Ask the platforms what changed; what did is recorded as drift."""
         place = self.workspace()
         with place.writer() as state:
-            return asyncio.run(refresh(place.desired, state, self.config, new_run_id()))
+            return asyncio.run(
+                refresh(place.desired, state, self.config, new_run_id(), clock=self.clock)
+            )
 
     def drift(self) -> dict[str, dict[str, Any]]:
         """Return the recorded drift, by `platform:address`."""
