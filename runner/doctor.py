@@ -119,7 +119,8 @@ def _git(place: Workspace) -> Finding:
     number = ".".join(str(part) for part in git.Git().version_info)
     at = place.checkout
     if not at.identities[0].startswith(("remote:", "root:")):
-        fix = "git init && git add -A && git commit -m 'Projects as code'"
+        fix = "git add -A && git commit -m 'Projects as code'"
+        fix = fix if at.branch else f"git init && {fix}"
         detail = f"{number}; the specs are in no git commit, so history cannot name one"
         return Finding("git", good=True, detail=detail, fix=fix)
     edited = ", edited since" if at.dirty else ""

@@ -291,7 +291,7 @@ def _unknown(address: str, desired: Desired, reader: StateReader) -> ConfigError
             f"{address} was moved", hint=f"look at its new address: {desired.moved[address]}"
         )
     known = {*desired.resources, *(binding.address for binding in reader.bindings())}
-    near = get_close_matches(address, sorted(known), n=3, cutoff=0.6)
+    near = get_close_matches(address, sorted(known), n=3, cutoff=0.75)
     if not near:
         key = address.rsplit("/", 1)[-1]
         near = sorted(item for item in known if item.rsplit("/", 1)[-1] == key)[:3]

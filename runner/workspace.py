@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.config import Config
@@ -81,5 +82,9 @@ class Workspace:
         from runner.state import open_state
 
         state = open_state(self.loaded.settings, self.config)
-        state.claim(self.checkout.identities)
+        identities = self.checkout.identities
+        if Path(state.place).is_relative_to(self.config.root):
+            # It lives in this very folder, whatever the repo was before its first commit.
+            identities = (*identities, f"path:{self.config.root}")
+        state.claim(identities)
         yield state

@@ -203,3 +203,16 @@ def test_the_sandbox_has_what_was_applied(tmp_path: Path, shell: Shell, sandbox:
     shell.done("apply", "--yes")
     titles = {item["title"] for item in sandbox.objects()["linear"] if item["marker"]}
     assert titles == {"App", "Beta", "WEB: pick the stack", "Write down why", "To be dropped"}
+
+
+def test_a_state_made_before_the_first_commit_stays_the_repos_own(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    assert sandbox
+    shell.write({"specs/around.yaml": AROUND, "specs/app.yaml": PROJECT, ".gitignore": ".trueup\n"})
+    shell.done("apply", "--yes")
+    shell.commit("Declare")
+    shell.git("remote", "add", "origin", "https://gitlab.com/jwp763/mobile-app.git")
+    shell.done("apply", "--yes")
+    shell.folder = shell.folder.rename(shell.folder.with_name("elsewhere"))
+    shell.done("apply", "--yes")
