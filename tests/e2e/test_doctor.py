@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 
 import pytest
 
+from runner.config import read_config
+from runner.doctor import Finding, examine
 from runner.sandbox._world import TOKENS, World
 from runner.sandbox.server import Sandbox
+from runner.scaffold import scaffold
+from runner.workspace import Workspace
 from schemas.domain import PLATFORMS
-from tests.e2e.shell import Result, Shell
-
-Findings = dict[str, dict[str, str | bool]]
+from tests.e2e.shell import Shell
 
 
 @pytest.fixture
@@ -19,22 +22,22 @@ def repo(shell: Shell, sandbox: Sandbox) -> Shell:
     """A fresh spec repo whose platforms can be reached."""
     assert sandbox
     shell.git("remote", "add", "origin", "https://gitlab.com/jwp763/mobile-app.git")
-    shell.done("init")
+    scaffold(shell.folder, PLATFORMS, "", read_config(shell.folder).today)
     shell.commit("Projects as code")
     return shell
 
 
-def findings(result: Result) -> Findings:
-    return {item["name"]: item for item in result.json()}
+def findings(repo: Shell, **environment: str) -> dict[str, Finding]:
+    """Return what is found in `repo`, with `environment` on top of its own."""
+    config = read_config(repo.folder, environ=repo.environment | environment)
+    return {item.name: item for item in examine(Workspace(config))}
 
 
 def only_failing(repo: Shell, **environment: str) -> tuple[str, str, str]:
     """Return name, detail and fix of the one finding that is not good."""
-    result = repo.trueup("doctor", "--json", **environment)
-    failing = [item for item in result.json() if not item["good"]]
-    assert result.code == 1
+    failing = [item for item in findings(repo, **environment).values() if not item.good]
     assert len(failing) == 1, failing
-    return failing[0]["name"], failing[0]["detail"], failing[0]["fix"]
+    return failing[0].name, failing[0].detail, failing[0].fix
 
 
 def test_all_is_well_before_the_first_apply(repo: Shell) -> None:
@@ -55,15 +58,18 @@ def test_all_is_well_before_the_first_apply(repo: Shell) -> None:
 
 def test_all_is_well_after_an_apply_and_the_state_is_named(repo: Shell) -> None:
     repo.done("apply", "--yes")
-    found = findings(repo.done("doctor", "--json"))
-    assert len(str(found["state"]["detail"]).partition(",")[0]) == 36
+    found = findings(repo)
+    assert all(item.good for item in found.values())
+    assert len(found["state"].detail.partition(",")[0]) == 36
 
 
-def test_no_token_shows_up_anywhere(repo: Shell) -> None:
+def test_no_token_shows_up_anywhere_and_the_exit_code_tells(repo: Shell) -> None:
     secret = "lin_api_not_for_your_eyes"
-    result = repo.trueup("doctor", LINEAR_API_KEY=secret)
+    result = repo.trueup("doctor", "--json", LINEAR_API_KEY=secret)
     shown = result.out + result.err
     assert not [token for token in (secret, *TOKENS.values()) if token in shown]
+    assert [item["name"] for item in result.json() if not item["good"]] == ["linear"]
+    assert result.code == 1
 
 
 def test_a_missing_token_is_named_with_its_variable(repo: Shell) -> None:
@@ -116,19 +122,14 @@ def test_clocks_that_differ_are_noticed(
 
 def test_clocks_may_differ_a_little(repo: Shell, world: World) -> None:
     world.clock_skew["linear"] = 30.0
-    repo.done("doctor")
+    assert findings(repo)["linear"].good
 
 
 def test_specs_with_errors_are_pointed_at(repo: Shell) -> None:
     repo.write({"specs/broken.yaml": "kind: Project\n"})
-    found = findings(repo.trueup("doctor", "--json"))
-    assert found["specs"] | {"detail": ""} == {
-        "name": "specs",
-        "good": False,
-        "detail": "",
-        "fix": "run: trueup validate",
-    }
-    assert not found["platforms"]["good"]
+    found = findings(repo)
+    assert (found["specs"].good, found["specs"].fix) == (False, "run: trueup validate")
+    assert not found["platforms"].good
 
 
 def test_a_local_folder_that_git_does_not_ignore_is_noticed(repo: Shell) -> None:
@@ -147,11 +148,11 @@ def test_a_local_folder_under_version_control_is_noticed(repo: Shell) -> None:
 
 def test_a_journal_left_over_is_mentioned(repo: Shell) -> None:
     repo.write({".trueup/journal/20261124T101500Z-3fa9c1.jsonl": ""})
-    found = findings(repo.done("doctor", "--json"))
-    assert "trueup apply" in str(found["journal"]["fix"])
+    journal = findings(repo)["journal"]
+    assert journal.good
+    assert "trueup apply" in journal.fix
 
 
 def test_works_outside_git(repo: Shell) -> None:
-    repo.run("rm", "-rf", ".git")
-    found = findings(repo.done("doctor", "--json"))
-    assert "git init" in str(found["git"]["fix"])
+    shutil.rmtree(repo.folder / ".git")
+    assert "git init" in findings(repo)["git"].fix
