@@ -11,7 +11,18 @@ from typing import cast, get_args
 
 from runner.state.contract import IntegrationRow, Lease, LogRow, ResourceRow, Row, RunRow
 from runner.state.engine import Cell, Columns
-from schemas.domain import Action, Binding, Fields, Kind, Pending, Person, Value, canonical, freeze
+from schemas.domain import (
+    Action,
+    Binding,
+    Fields,
+    Kind,
+    Pending,
+    Person,
+    Value,
+    canonical,
+    freeze,
+    hash_of,
+)
 from schemas.errors import StateError
 from schemas.tables import TABLES, Column, Table
 
@@ -56,6 +67,16 @@ def rows_of(batch: Columns) -> Iterator[dict[str, object]]:
 def size(batch: Columns) -> int:
     """Return how many rows a batch has."""
     return len(next(iter(batch.values()), ()))
+
+
+def stamp_of(files: Iterable[Iterable[str]]) -> str:
+    """Return what tells one set of rows from another: a hash of the names of their files.
+
+    Args:
+        files: for each table, the addresses of its files; the same on every engine.
+    """
+    names = [sorted(uri.rsplit("/", 1)[-1] for uri in some) for some in files]
+    return hash_of(names) if any(names) else "0"
 
 
 def number(text: str | None) -> int:

@@ -8,33 +8,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import re
-import time
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from runner.state.codec import number, size
+from runner.state.codec import size, stamp_of
+from runner.state.commits import (
+    Look,
+    LostRace,
+    check_fence,
+    found_tables,
+    refuse_newer,
+    repeat,
+    turn,
+)
 from runner.state.contract import Key, Merged
 from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
-from schemas.domain import hash_of
-from schemas.errors import StateConflict, StateError, StateLocked, StateVersionError
-from schemas.tables import (
-    FENCE_PROPERTY,
-    PLANNED,
-    PROPERTIES,
-    STATE_PROPERTY,
-    TABLES,
-    VERSION,
-    VERSION_PROPERTY,
-    Name,
-    Table,
-    Type,
-)
+from schemas.errors import StateError
+from schemas.tables import PLANNED, TABLES, VERSION, Column, Name, Table, Type
 
 if TYPE_CHECKING:
     from arro3.core import Array
@@ -43,9 +37,6 @@ if TYPE_CHECKING:
     from deltalake import Field as DeltaField
 
 T = TypeVar("T")
-
-ATTEMPTS = 20
-"""How often a commit that loses races is tried before `StateConflict`."""
 
 COMPACT_AFTER = 64
 """Files that may pile up in a table before they are made into one."""
@@ -131,8 +122,8 @@ class LocalTables:
         for name in PLANNED:
             table = self._table(name)
             uris = [] if table is None else table.file_uris()
-            files.append(sorted(uri.rsplit("/", 1)[-1] for uri in uris))
-        return hash_of(files) if any(files) else "0"
+            files.append(uris)
+        return stamp_of(files)
 
     def read(
         self,
@@ -242,13 +233,7 @@ class LocalTables:
 
         with self._explained(name, "open"):
             table = DeltaTable(str(path))
-            made = number(table.metadata().configuration.get(VERSION_PROPERTY))
-        if made > self.schema_version:
-            raise StateVersionError(
-                f"the state at {self.place} has version {made} of the tables; this trueup"
-                f" knows version {self.schema_version}",
-                hint="upgrade trueup",
-            )
+        refuse_newer(table.metadata().configuration, self.schema_version, self.place)
         return table
 
     def _exists(self, name: Name) -> bool:
@@ -302,13 +287,7 @@ class LocalWriter(LocalTables):
 
     def ensure(self) -> None:
         """Create the tables and columns that are missing; see `TableWriter`."""
-        state_id = self._known_id()
-        order = sorted(self.tables.values(), key=lambda table: table.name == "bindings")
-        for table in order:
-            if not self._exists(table.name):
-                self._create(table, state_id)
-            # Another process may have been first: the state's id is the one that is there.
-            state_id = self._upgrade(table)
+        found_tables(self, self.tables, self.schema_version, self.place)
 
     def merge(
         self,
@@ -353,17 +332,44 @@ class LocalWriter(LocalTables):
 
         self._commit(name, 0, write)
 
+    def look(self, name: Name) -> Look | None:
+        """Return what a table is like now; see `Founder`."""
+        if not self._exists(name):
+            return None
+        there = self._there(name)
+        columns = frozenset(item.name for item in there.schema().fields)
+        return Look(there.metadata().configuration, columns)
+
+    def create(self, table: Table, properties: Mapping[str, str]) -> None:
+        """Create a table; see `Founder`."""
+        from deltalake import DeltaTable, Schema
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        path = self.path(table.name)
+        with self._explained(table.name, "create"):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                with turn(self.folder, self.prefix, alone=False):
+                    DeltaTable.create(
+                        str(path),
+                        Schema(_fields(table.columns)),
+                        name=f"{self.prefix}{table.name}",
+                        description=table.comment,
+                        configuration=dict(properties),
+                        raise_if_key_not_exists=False,
+                    )
+            except (CommitFailedError, DeltaError):
+                if not _has_log(path):
+                    raise
+                # Another process made it in the meantime, which is as good.
+
+    def add(self, name: Name, columns: Iterable[Column]) -> None:
+        """Add columns; see `Founder`."""
+        added = _fields(columns)
+        self._commit(name, 0, lambda latest: latest.alter.add_columns(added))
+
     def _table(self, name: Name) -> DeltaTable | None:
         return self._open(name)
-
-    def _known_id(self) -> str:
-        """Return the id that any table bears already, else a new one."""
-        for name in self.tables:
-            if self._exists(name):
-                found = self._there(name).metadata().configuration.get(STATE_PROPERTY)
-                if found:
-                    return found
-        return str(uuid.uuid4())
 
     def _there(self, name: Name) -> DeltaTable:
         found = self._open(name)
@@ -372,44 +378,6 @@ class LocalWriter(LocalTables):
                 f"there is no state at {self.place}", hint="run: trueup state init, or apply"
             )
         return found
-
-    def _create(self, table: Table, state_id: str) -> None:
-        from deltalake import DeltaTable, Schema
-        from deltalake.exceptions import CommitFailedError, DeltaError
-
-        path = self.path(table.name)
-        properties = {
-            **PROPERTIES,
-            VERSION_PROPERTY: str(self.schema_version),
-            STATE_PROPERTY: state_id,
-        }
-        with self._explained(table.name, "create"):
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                DeltaTable.create(
-                    str(path),
-                    Schema(_fields(table)),
-                    name=f"{self.prefix}{table.name}",
-                    description=table.comment,
-                    configuration=properties,
-                    raise_if_key_not_exists=False,
-                )
-            except (CommitFailedError, DeltaError):
-                if not _has_log(path):
-                    raise
-                # Another process made it in the meantime, which is as good.
-
-    def _upgrade(self, table: Table) -> str:
-        """Add the columns that are missing; return the id of the state."""
-        found = self._there(table.name)
-        properties = found.metadata().configuration
-        if number(properties.get(VERSION_PROPERTY)) < self.schema_version:
-            there = {item.name for item in found.schema().fields}
-            added = [item for item in _fields(table) if item.name not in there]
-            if added:
-                self._commit(table.name, 0, lambda latest: latest.alter.add_columns(added))
-            self.alter(table.name, lambda _: {VERSION_PROPERTY: str(self.schema_version)})
-        return properties[STATE_PROPERTY]
 
     def _source(self, table: Table, rows: Columns, removed: Columns, guard: Guard | None) -> Batch:
         """Return what a merge reads: rows to save, then keys to remove, told apart by a flag."""
@@ -434,24 +402,22 @@ class LocalWriter(LocalTables):
         """Do `attempt` on the latest version of a table, again for as long as it loses races."""
         from deltalake.exceptions import CommitFailedError
 
-        for turn in range(ATTEMPTS):
-            found = self._there(name)
-            version = found.version()
-            _check_fence(found, fence)
+        def once() -> T:
+            latest = self._there(name)
+            version = latest.version()
+            check_fence(latest.metadata().configuration, fence)
             try:
-                with self._explained(name, "write to"):
-                    return attempt(found)
+                with self._explained(name, "write to"), turn(self.folder, self.prefix, alone=False):
+                    return attempt(latest)
             except CommitFailedError as error:
                 # The same class stands for what can never succeed: then nobody was faster.
                 if self._there(name).version() == version:
                     raise _explain(
                         f"cannot write to the table {name} at {self.path(name)}", error
                     ) from error
-            time.sleep(random.uniform(0, min(0.5, 0.005 * 2**turn)))  # noqa: S311
-        raise StateConflict(
-            f"others wrote to the table {name} at {self.path(name)} each of {ATTEMPTS} times",
-            hint="run the command again when the other run has ended",
-        )
+                raise LostRace from error
+
+        return repeat(f"{name} at {self.path(name)}", once)
 
     def _tidy(self, name: Name) -> None:
         """Keep the table's files few; what fails here is tried again by a later commit."""
@@ -502,17 +468,7 @@ def _properties(note: str, retries: int | None = None) -> CommitProperties:
     return CommitProperties({"userMetadata": note} if note else None, max_commit_retries=retries)
 
 
-def _check_fence(found: DeltaTable, fence: int) -> None:
-    # Raising the fence is a change of metadata, with which every commit under way conflicts:
-    # a commit made from this snapshot lands before the fence was raised, or not at all.
-    if fence and number(found.metadata().configuration.get(FENCE_PROPERTY)) > fence:
-        raise StateLocked(
-            "the lease was taken away from this run; it must not write any more",
-            hint="see who holds it with: trueup state unlock; then run apply again",
-        )
-
-
-def _fields(table: Table) -> list[DeltaField]:
+def _fields(columns: Iterable[Column]) -> list[DeltaField]:
     from deltalake import Field
     from deltalake.schema import PrimitiveType
 
@@ -522,7 +478,7 @@ def _fields(table: Table) -> list[DeltaField]:
             PrimitiveType(_DELTA_TYPES[column.type]),
             metadata={"comment": column.comment},
         )
-        for column in table.columns
+        for column in columns
     ]
 
 
