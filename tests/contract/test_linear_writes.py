@@ -14,8 +14,8 @@ from runner.sandbox._linear_workspace import new_label
 from runner.sandbox._world import Fault, FaultKind
 from schemas.domain import Action, Value, resource_id
 from schemas.errors import OutcomeUnknown, PermanentError
-from tests.contract.linear_desk import STATE, Desk, desk
-from tests.contract.vendor_linear import violations
+from tests.contract.desk import STATE
+from tests.contract.linear_desk import LinearDesk
 
 PROJECT = "mobile-app"
 BETA = "mobile-app/milestones/beta"
@@ -27,10 +27,9 @@ LONG = "# Überschrift 🚀\n\n" + "- [ ] ein Punkt mit `code` & <b>Tags</b>\n" 
 
 
 @pytest.fixture
-def at(contracts: Path) -> Generator[Desk]:
-    with desk() as made:
+def at(contracts: Path) -> Generator[LinearDesk]:
+    with LinearDesk.judged() as made:
         yield made
-        assert [v for e in made.world.traffic for v in violations(e)] == []
 
 
 def whole_project(**fields: Value) -> dict[str, Value]:
@@ -67,20 +66,20 @@ def whole_task(**fields: Value) -> dict[str, Value]:
     return task | fields
 
 
-def make_project(at: Desk) -> None:
+def make_project(at: LinearDesk) -> None:
     at.apply("create", PROJECT, **whole_project())
     at.apply(
         "create", BETA, title="Beta", description="Öffentlich", due="2027-01-31", project=PROJECT
     )
 
 
-def make_tasks(at: Desk) -> None:
+def make_tasks(at: LinearDesk) -> None:
     make_project(at)
     at.apply("create", STACK, **whole_task())
     at.apply("create", LOGIN, title="Design", project=PROJECT, depends_on=(STACK,))
 
 
-def test_everything_made_reads_back_as_it_was_sent(at: Desk) -> None:
+def test_everything_made_reads_back_as_it_was_sent(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("create", SHIP, **whole_task(parent=LOGIN, depends_on=(LOGIN, STACK)))
     at.assert_settled()
@@ -88,7 +87,7 @@ def test_everything_made_reads_back_as_it_was_sent(at: Desk) -> None:
     assert at.object(SHIP)["identifier"] == "MOB-3"
 
 
-def test_each_create_is_one_request_after_the_names_are_known(at: Desk) -> None:
+def test_each_create_is_one_request_after_the_names_are_known(at: LinearDesk) -> None:
     make_tasks(at)
     assert at.requests() == [
         "LookUp",
@@ -102,7 +101,7 @@ def test_each_create_is_one_request_after_the_names_are_known(at: Desk) -> None:
     ]
 
 
-def test_a_whole_project_is_priced_and_made_in_three_requests(at: Desk) -> None:
+def test_a_whole_project_is_priced_and_made_in_three_requests(at: LinearDesk) -> None:
     changes = [
         at.change("create", PROJECT, **whole_project()),
         at.change("create", BETA, title="Beta", project=PROJECT),
@@ -116,7 +115,7 @@ def test_a_whole_project_is_priced_and_made_in_three_requests(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_a_thousand_issues_take_twenty_writes_in_order(at: Desk) -> None:
+def test_a_thousand_issues_take_twenty_writes_in_order(at: LinearDesk) -> None:
     at.apply("create", PROJECT, title="Mobile app", container="MOB")
     at.requests()
     changes = [
@@ -132,7 +131,7 @@ def test_a_thousand_issues_take_twenty_writes_in_order(at: Desk) -> None:
     assert [o["title"] for o in made] == [f"T{i}" for i in range(1_000)]
 
 
-def test_a_title_alone_is_one_request_whatever_is_known(at: Desk) -> None:
+def test_a_title_alone_is_one_request_whatever_is_known(at: LinearDesk) -> None:
     make_tasks(at)
     at.lookups.clear()
     at.fresh()
@@ -144,7 +143,7 @@ def test_a_title_alone_is_one_request_whatever_is_known(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_every_field_of_a_task_changes_in_one_request(at: Desk) -> None:
+def test_every_field_of_a_task_changes_in_one_request(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("create", SHIP, title="Ship", project=PROJECT)
     at.fresh()
@@ -170,7 +169,7 @@ def test_every_field_of_a_task_changes_in_one_request(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_every_field_of_a_project_and_a_milestone_changes_in_one_request(at: Desk) -> None:
+def test_every_field_of_a_project_and_a_milestone_changes_in_one_request(at: LinearDesk) -> None:
     make_project(at)
     at.requests()
     at.apply(
@@ -190,7 +189,7 @@ def test_every_field_of_a_project_and_a_milestone_changes_in_one_request(at: Des
     at.assert_settled()
 
 
-def test_null_clears_a_field(at: Desk) -> None:
+def test_null_clears_a_field(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply(
         "update",
@@ -222,7 +221,7 @@ def test_null_clears_a_field(at: Desk) -> None:
     assert at.object(STACK)["estimate"] is None
 
 
-def test_what_is_not_declared_is_left_to_linear(at: Desk) -> None:
+def test_what_is_not_declared_is_left_to_linear(at: LinearDesk) -> None:
     make_project(at)
     at.apply("create", STACK, title="Pick the stack", project=PROJECT)
     seen = at.observe()[STACK].fields
@@ -236,7 +235,7 @@ def test_what_is_not_declared_is_left_to_linear(at: Desk) -> None:
     assert at.observe()[STACK].fields["priority"] == "urgent"
 
 
-def test_labels_that_people_put_on_an_issue_stay(at: Desk) -> None:
+def test_labels_that_people_put_on_an_issue_stay(at: LinearDesk) -> None:
     make_tasks(at)
     theirs = at.ask('mutation { issueLabelCreate(input: {name: "theirs"}) { issueLabel { id } } }')
     label_id = theirs["issueLabelCreate"]["issueLabel"]["id"]
@@ -250,7 +249,7 @@ def test_labels_that_people_put_on_an_issue_stay(at: Desk) -> None:
     assert at.object(STACK)["labels"] == ["Bug", "new", "theirs"]
 
 
-def test_labels_that_people_put_on_a_project_stay_once_they_were_observed(at: Desk) -> None:
+def test_labels_that_people_put_on_a_project_stay_once_they_were_observed(at: LinearDesk) -> None:
     make_project(at)
     theirs = at.ask(
         'mutation { projectLabelCreate(input: {name: "theirs"}) { projectLabel { id } } }'
@@ -267,7 +266,7 @@ def test_labels_that_people_put_on_a_project_stay_once_they_were_observed(at: De
     assert at.object(PROJECT)["labels"] == ["new", "product", "theirs"]
 
 
-def test_links_and_relations_of_other_people_are_left_alone(at: Desk) -> None:
+def test_links_and_relations_of_other_people_are_left_alone(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("create", SHIP, title="Ship", project=PROJECT, depends_on=(LOGIN,))
     at.ask(
@@ -287,20 +286,20 @@ def test_links_and_relations_of_other_people_are_left_alone(at: Desk) -> None:
     assert at.observe()[SHIP].fields["depends_on"] == (STACK,)
 
 
-def test_an_owner_without_an_account_is_a_warning(at: Desk) -> None:
+def test_an_owner_without_an_account_is_a_warning(at: LinearDesk) -> None:
     at.apply("create", PROJECT, title="Mobile app", owner="a@example.com", container="MOB")
     written = at.apply("create", STACK, title="T", owner="a@example.com", project=PROJECT)
     assert written.complete
     assert "a@example.com has no account" in written.warnings[0]
 
 
-def test_an_owner_may_go_by_display_name(at: Desk) -> None:
+def test_an_owner_may_go_by_display_name(at: LinearDesk) -> None:
     make_project(at)
     at.apply("create", STACK, title="T", owner="me", project=PROJECT)
     assert at.object(STACK)["assignee"]
 
 
-def test_a_label_that_cannot_be_made_is_a_warning(at: Desk) -> None:
+def test_a_label_that_cannot_be_made_is_a_warning(at: LinearDesk) -> None:
     make_project(at)
     at.standin.home.add("IssueLabel", {**new_label("area"), "isGroup": True})
     written = at.apply("create", STACK, title="T", labels=("area", "ops"), project=PROJECT)
@@ -309,7 +308,7 @@ def test_a_label_that_cannot_be_made_is_a_warning(at: Desk) -> None:
     assert at.object(STACK)["labels"] == ["ops"]
 
 
-def test_a_status_that_the_team_does_not_have_is_a_warning(at: Desk) -> None:
+def test_a_status_that_the_team_does_not_have_is_a_warning(at: LinearDesk) -> None:
     for state in list(at.standin.home.all("WorkflowState")):
         if state.values["type"] == "canceled":
             at.standin.home.remove(state)
@@ -318,7 +317,7 @@ def test_a_status_that_the_team_does_not_have_is_a_warning(at: Desk) -> None:
     assert "no state here that means canceled" in written.warnings[0]
 
 
-def test_a_team_that_does_not_estimate_gets_no_estimates(at: Desk) -> None:
+def test_a_team_that_does_not_estimate_gets_no_estimates(at: LinearDesk) -> None:
     for team in at.standin.home.all("Team"):
         team.values["issueEstimationType"] = "notUsed"
     make_tasks(at)
@@ -332,7 +331,7 @@ def test_estimates_are_rounded_to_the_teams_scale(minutes: int, expected: int) -
     assert points(minutes, (1, 2, 3, 5, 8)) == expected
 
 
-def test_a_dependency_that_fails_leaves_the_rest_done(at: Desk) -> None:
+def test_a_dependency_that_fails_leaves_the_rest_done(at: LinearDesk) -> None:
     make_project(at)
     at.links.ids["mobile-app/gone"] = resource_id(STATE, "mobile-app/gone")
     at.apply("create", LOGIN, title="Design", project=PROJECT)
@@ -352,7 +351,7 @@ def test_a_dependency_that_fails_leaves_the_rest_done(at: Desk) -> None:
     assert at.object(STACK)["links"] == ["https://example.com/a"]
 
 
-def test_one_bad_issue_does_not_spoil_its_batch(at: Desk) -> None:
+def test_one_bad_issue_does_not_spoil_its_batch(at: LinearDesk) -> None:
     make_project(at)
     changes = [
         at.change("create", f"mobile-app/t{i}", title=f"T{i}", project=PROJECT) for i in range(8)
@@ -369,7 +368,7 @@ def test_one_bad_issue_does_not_spoil_its_batch(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_a_bad_project_takes_only_its_own_with_it(at: Desk) -> None:
+def test_a_bad_project_takes_only_its_own_with_it(at: LinearDesk) -> None:
     results = at.create_many(
         at.change("create", PROJECT, title=""),
         at.change("create", BETA, title="Beta", project=PROJECT),
@@ -380,7 +379,7 @@ def test_a_bad_project_takes_only_its_own_with_it(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_a_task_of_another_team_joins_its_project(at: Desk) -> None:
+def test_a_task_of_another_team_joins_its_project(at: LinearDesk) -> None:
     at.create_many(
         at.change("create", PROJECT, title="Mobile app", container="MOB"),
         at.change("create", STACK, title="T", project=PROJECT, container="WEB"),
@@ -395,7 +394,7 @@ def test_a_task_of_another_team_joins_its_project(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_moving_to_another_team_keeps_status_and_identity(at: Desk) -> None:
+def test_moving_to_another_team_keeps_status_and_identity(at: LinearDesk) -> None:
     make_tasks(at)
     at.fresh()
     at.requests()
@@ -406,7 +405,7 @@ def test_moving_to_another_team_keeps_status_and_identity(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_moving_to_another_project_and_parent(at: Desk) -> None:
+def test_moving_to_another_project_and_parent(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("create", "other", title="Other", container="MOB")
     at.apply("create", "other/t", title="T", project="other")
@@ -416,7 +415,7 @@ def test_moving_to_another_project_and_parent(at: Desk) -> None:
 
 
 @pytest.mark.parametrize("how", ["archive", "delete"])
-def test_put_away_twice_is_put_away_once(at: Desk, how: Action) -> None:
+def test_put_away_twice_is_put_away_once(at: LinearDesk, how: Action) -> None:
     make_tasks(at)
     for address in (STACK, PROJECT):
         at.apply(how, address)
@@ -425,7 +424,7 @@ def test_put_away_twice_is_put_away_once(at: Desk, how: Action) -> None:
         assert at.find(address)[address].archived
 
 
-def test_a_milestone_is_deleted_for_good(at: Desk) -> None:
+def test_a_milestone_is_deleted_for_good(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("delete", BETA)
     at.apply("delete", BETA)
@@ -433,7 +432,7 @@ def test_a_milestone_is_deleted_for_good(at: Desk) -> None:
     assert at.object(STACK)["projectMilestone"] is None
 
 
-def test_restoring_brings_back_all_that_is_desired(at: Desk) -> None:
+def test_restoring_brings_back_all_that_is_desired(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("archive", STACK)
     at.apply("archive", PROJECT)
@@ -448,7 +447,7 @@ def test_restoring_brings_back_all_that_is_desired(at: Desk) -> None:
     assert not any(seen.archived for seen in at.observe().values())
 
 
-def test_a_pruned_issue_that_is_declared_again_comes_back(at: Desk) -> None:
+def test_a_pruned_issue_that_is_declared_again_comes_back(at: LinearDesk) -> None:
     make_tasks(at)
     at.apply("archive", STACK)
     del at.links.ids[STACK], at.bases[STACK]
@@ -458,7 +457,7 @@ def test_a_pruned_issue_that_is_declared_again_comes_back(at: Desk) -> None:
     at.assert_settled()
 
 
-def test_what_an_interrupted_batch_made_is_completed(at: Desk) -> None:
+def test_what_an_interrupted_batch_made_is_completed(at: LinearDesk) -> None:
     make_project(at)
     changes = [
         at.change("create", f"mobile-app/t{i}", title=f"T{i}", project=PROJECT, labels=("bug",))
@@ -477,7 +476,7 @@ def test_what_an_interrupted_batch_made_is_completed(at: Desk) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop-after", "error-after", "truncated", "malformed"])
-def test_a_lost_answer_to_a_create_makes_no_second_object(at: Desk, fault: FaultKind) -> None:
+def test_a_lost_answer_to_a_create_makes_no_second_object(at: LinearDesk, fault: FaultKind) -> None:
     make_project(at)
     at.world.faults.append(Fault(fault, platform="linear", writes=True))
     changes = [
@@ -489,21 +488,21 @@ def test_a_lost_answer_to_a_create_makes_no_second_object(at: Desk, fault: Fault
     assert sum(o["kind"] == "task" for o in at.standin.objects()) == 3
 
 
-def test_answers_that_stay_lost_leave_the_outcome_unknown(at: Desk) -> None:
+def test_answers_that_stay_lost_leave_the_outcome_unknown(at: LinearDesk) -> None:
     make_project(at)
     at.world.faults.append(Fault("error-after", platform="linear", writes=True, times=9))
     with pytest.raises(OutcomeUnknown):
         at.apply("create", STACK, title="T", project=PROJECT)
 
 
-def test_a_rate_limit_is_waited_out(at: Desk) -> None:
+def test_a_rate_limit_is_waited_out(at: LinearDesk) -> None:
     make_project(at)
     at.world.faults.append(Fault("rate-limit", platform="linear", seconds=90))
     at.apply("create", STACK, title="T", project=PROJECT)
     assert at.clock.slept == [90.0]
 
 
-def test_an_object_that_is_gone_is_said_to_be_gone(at: Desk) -> None:
+def test_an_object_that_is_gone_is_said_to_be_gone(at: LinearDesk) -> None:
     make_tasks(at)
     at.ask(
         "mutation($id: String!) { issueDelete(id: $id, permanentlyDelete: true) { success } }",
@@ -516,7 +515,7 @@ def test_an_object_that_is_gone_is_said_to_be_gone(at: Desk) -> None:
     assert at.lookups == {}
 
 
-def test_a_team_that_is_not_there_is_named(at: Desk) -> None:
+def test_a_team_that_is_not_there_is_named(at: LinearDesk) -> None:
     at.options["team"] = "NOPE"
     with pytest.raises(PermanentError, match="no team NOPE") as refused:
         at.apply("create", PROJECT, title="Mobile app")

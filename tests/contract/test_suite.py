@@ -7,17 +7,17 @@ finds no drift, so what they hold is what we agreed on.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from runner.sandbox._world import Exchange, World
+from runner.sandbox._world import World
 from runner.sandbox.server import serving
 from schemas.domain import PLATFORMS
 from tests.contract.specrepo import SpecRepo
+from tests.contract.vendors import objections
 
 Project = dict[str, Any]
 Step = Callable[[Project], None]
@@ -224,14 +224,7 @@ def test_each_step_is_applied_once_and_then_at_rest(
             if hidden is not None:
                 repo.project["gone"] = hidden
         for exchange in sandbox.world.traffic:
-            assert not vendors_objections(exchange), f"{exchange.method} {exchange.path}"
-
-
-def vendors_objections(exchange: Exchange) -> list[str]:
-    """Return what the vendor's published schema has against a recorded request."""
-    module = importlib.import_module(f"tests.contract.vendor_{exchange.platform}")
-    judge = cast("Callable[[Exchange], list[str]]", module.violations)
-    return judge(exchange)
+            assert not objections(exchange), f"{exchange.method} {exchange.path}"
 
 
 def check(repo: SpecRepo, step: Step) -> None:
