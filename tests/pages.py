@@ -23,6 +23,7 @@ from runner.cli import Examples, Flag, cli
 from runner.render import seconds
 from schemas.domain import ACTIONS, PLATFORMS, Kind
 from schemas.tables import TABLES
+from tests.specrepo import AROUND
 
 REPO = Path(__file__).parent.parent
 KINDS: tuple[Kind, ...] = ("project", "milestone", "task")
@@ -222,7 +223,7 @@ def run(argument: str, page: str) -> str:
         specs = Path(folder, "specs")
         (specs / "projects").mkdir(parents=True)
         (specs / "projects" / "project.yaml").write_text(project, encoding="utf-8")
-        (specs / "around.yaml").write_text(_AROUND, encoding="utf-8")
+        (specs / "around.yaml").write_text(AROUND, encoding="utf-8")
         words = shlex.split(argument)[1:]
         result = subprocess.run(
             [*_TRUEUP, "-C", folder, "--today", "2026-11-24", "--no-color", *words],
@@ -234,17 +235,6 @@ def run(argument: str, page: str) -> str:
 
 
 _TRUEUP = [sys.executable, "-P", "-c", "from runner.cli import main; main()"]
-_AROUND = """\
-kind: People
-people:
-  me: {name: Me, email: me@example.com, gitlab: jwp763}
----
-kind: Integrations
-linear: {team: MOB}
-motion: {workspace: Personal}
-gitlab: {project: jwp763/mobile-app}
-notion: {parent: Work}
-"""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

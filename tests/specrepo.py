@@ -21,6 +21,18 @@ kind: Integrations
 linear: {enabled: true, team: MOB}
 notion: {enabled: true, parent: Work}
 """
+AROUND = """\
+kind: People
+people:
+  me: {name: Me, email: me@example.com, gitlab: jwp763}
+---
+kind: Integrations
+linear: {team: MOB}
+motion: {workspace: Personal}
+gitlab: {project: jwp763/mobile-app}
+notion: {parent: Work}
+"""
+"""People and all four platforms: with a project beside it, a whole repo."""
 
 
 def write(root: Path, project: str, common: str = COMMON) -> Path:

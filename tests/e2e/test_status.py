@@ -12,6 +12,7 @@ from runner.sandbox.server import Sandbox, serving
 from runner.status import DriftView, PlaceView, ResourceView, resource_text
 from schemas.domain import PLATFORMS, Pending
 from tests.e2e.shell import Shell
+from tests.specrepo import AROUND
 
 PROJECT = """\
 kind: Project
@@ -28,17 +29,6 @@ tasks:
     tasks:
       note: {title: Write down why, estimate: 30m}
   gone: {title: To be dropped}
-"""
-AROUND = """\
-kind: People
-people:
-  me: {name: Me, email: me@example.com, gitlab: jwp763}
----
-kind: Integrations
-linear: {team: MOB}
-motion: {workspace: Personal}
-gitlab: {project: jwp763/mobile-app}
-notion: {parent: Work}
 """
 
 
