@@ -16,7 +16,7 @@ import pytest
 from runner.sandbox._world import World
 from runner.sandbox.server import serving
 from schemas.domain import PLATFORMS
-from tests.contract.specrepo import SpecRepo
+from tests.contract.sandboxed import SpecRepo
 from tests.contract.vendors import objections
 
 Project = dict[str, Any]
