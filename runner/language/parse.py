@@ -213,6 +213,14 @@ def parse(source: Text) -> Parsed:
     return Parsed(tuple(reader.documents), tuple(reader.problems), complete)
 
 
+def reads_as_text(plain: str) -> bool:
+    """Return whether a plain scalar is text to every YAML reader, not a number or a word."""
+    if plain in _WORDS or plain[0] not in _SUSPECT:
+        return plain not in _WORDS
+    found = _INT.fullmatch(plain) or _FLOAT.fullmatch(plain) or _AMBIGUOUS.fullmatch(plain)
+    return found is None and plain != "<<"
+
+
 def reconcilers(value: Plain) -> list[str]:
     """Return the third-party reconcilers that a document names, should it be Settings."""
     if not isinstance(value, dict) or value.get("kind") != "Settings":
