@@ -148,6 +148,7 @@ class Gitlab:
     def __init__(self, connection: Connection) -> None:
         self._api = Api(connection.transport)
         self._links = connection.links
+        self._people = connection.people
         self._options = connection.options
         self._known = Known.of(connection.lookups)
 
@@ -202,6 +203,7 @@ class Gitlab:
                 async for remote in self._list(container, kind, filters):
                     address = self._links.address(str(remote.ref))
                     if address and not remote.moved and remote.updated_at >= after:
+                        await self._recognise(remote)
                         yield self._observed(remote, container, address)
 
     async def create(self, operation: Operation) -> Written:
@@ -505,6 +507,14 @@ class Gitlab:
             return ""
         origin = self._api.base_url.removesuffix("/api/v4")
         return f"{origin}/{container}/-/issues?label_name%5B%5D={quote(label.title)}"
+
+    async def _recognise(self, remote: Remote) -> None:
+        """Learn how the specs call an assignee whom no look-up has met, once for each."""
+        if not remote.assignee or remote.assignee[0] in self._known.users.values():
+            return
+        await self._known.find_members(self._api, remote.ref.project, set(self._people))
+        # A stranger to the specs goes by the user name, and is not looked up again.
+        self._known.users.setdefault(remote.assignee[1], remote.assignee[0])
 
     def _observed(self, remote: Remote, container: str, address: str) -> Observed:
         return from_remote(remote, container, address, self._links, self._known.users)

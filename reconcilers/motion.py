@@ -37,9 +37,11 @@ from reconcilers._motion_fields import (
     html,
     in_utc,
     is_after,
+    items,
     mapping,
     marker_in,
     read_task,
+    read_workspace,
     strings,
     text,
     to_remote,
@@ -92,7 +94,9 @@ def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
             total += 1
     values = [change.values() for change in changes]
     users, owners = mapping(known.get("users")), {v.get("owner") for v in values}
-    if not known.get("workspaces"):
+    workspaces = [read_workspace(mapping(row)) for row in items(known.get("workspaces"))]
+    labels = {label for value in values for label in strings(value.get("labels"))}
+    if not workspaces or not labels <= {name for w in workspaces for name in w.labels}:
         total += any(change.action != "delete" for change in changes)
     total += any(o is not None and str(o).casefold() not in users for o in owners)
     if not known.get("timezone"):

@@ -238,7 +238,7 @@ def _address_lines(
     for (action, fields), same_changes in _alike(changes):
         sign = SIGNS[action]
         first = same_changes[0]
-        where = ", ".join(change.platform for change in same_changes)
+        where = ", ".join(sorted(change.platform for change in same_changes))
         moved = f" (was {first.moved_from})" if first.moved_from else ""
         title = next((f.after for f in fields if f.name == "title"), None)
         name = f"  {shown('title', title)}" if action == "create" and title else ""
@@ -306,7 +306,7 @@ def _drift_lines(plan: Plan, paint: Paint) -> Iterator[str]:
 
 def _markdown_address(address: str, changes: Sequence[Change]) -> Iterator[str]:
     for (action, fields), same_changes in _alike(changes):
-        where = ", ".join(change.platform for change in same_changes)
+        where = ", ".join(sorted(change.platform for change in same_changes))
         moved = same_changes[0].moved_from
         was = f" (was `{moved}`)" if moved else ""
         yield f"- **{action}** `{address}`{was} on {where}"

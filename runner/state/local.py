@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
@@ -230,9 +231,17 @@ class LocalTables:
                 )
             return None
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
-        with self._explained(name, "open"):
-            table = DeltaTable(str(path))
+        # A commit is listed a moment before it can be read, while another writer puts it there.
+        for pause in (0.05, 0.2):
+            with contextlib.suppress(DeltaError):
+                table = DeltaTable(str(path))
+                break
+            time.sleep(pause)
+        else:
+            with self._explained(name, "open"):
+                table = DeltaTable(str(path))
         refuse_newer(table.metadata().configuration, self.schema_version, self.place)
         return table
 
