@@ -36,6 +36,9 @@ T = TypeVar("T")
 ATTEMPTS = 20
 """How often a commit that loses races is tried before `StateConflict`."""
 
+LEASE = "lease"
+"""The id and the kind of the one row of `runs` that says who may write."""
+
 
 class LostRace(Exception):
     """Somebody else committed first; the same may be tried on the new version."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from runner.state import codec, history
+from runner.state.commits import LEASE
 from runner.state.contract import (
     Commit,
     HistoryEntry,
@@ -36,9 +37,6 @@ from schemas.tables import (
     Name,
     Table,
 )
-
-LEASE = "lease"
-"""The id and the kind of the one row of `runs` that says who may write."""
 
 
 class Reader:
