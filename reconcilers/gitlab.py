@@ -12,6 +12,7 @@ milestone, `42~5` a label.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -517,7 +518,8 @@ class Gitlab:
         self._known.users.setdefault(remote.assignee[1], remote.assignee[0])
 
     def _observed(self, remote: Remote, container: str, address: str) -> Observed:
-        return from_remote(remote, container, address, self._links, self._known.users)
+        seen = from_remote(remote, container, address, self._links, self._known.users)
+        return seen if seen.url else replace(seen, url=self._label_url(container, remote))
 
     def _container(self, fields: Fields) -> str:
         path = fields.get("container") or self._options.get("project")

@@ -21,9 +21,9 @@ from reconcilers._budget import Clock, SystemClock
 from runner.config import Config, now
 from runner.journal import Entry, Journal, leftovers
 from runner.lanes import Lane, Session
-from runner.plan import REFERENCES, follow_references
+from runner.plan import REFERENCES, follow, follow_references
 from runner.platforms import platforms_of, session
-from runner.recorder import Recorder, instant
+from runner.recorder import Recorder, agreed, instant
 from runner.schedule import Schedule, Stop
 from runner.state.contract import Commit, IntegrationRow, Key, StateWriter
 from schemas.domain import (
@@ -181,6 +181,11 @@ async def apply_plan(
         key: replace(bound, base=follow_references(bound.base, desired.moved))
         for key, bound in _bindings_of(state, changes).items()
     }
+    settled = {(item.address, item.platform): item for item in plan.settled}
+    for change in changes:
+        if item := settled.pop((change.address, change.platform), None):
+            key = (change.moved_from or change.address, change.platform)
+            bindings[key] = agreed(bindings[key], item.fields)
     recorder = Recorder(state, desired, bindings, run_id, clock)
     journal = Journal(config.journals, run_id)
     done = False
@@ -189,7 +194,7 @@ async def apply_plan(
         recorder.open(journal)
         engine = _Engine(desired, state, config, recorder, progress, clock)
         requests = await engine.run(changes, stop or Stop())
-        recorder.settle(plan.settled)
+        recorder.settle(settled.values())
         done = True
     finally:
         journal.close(discard=done)
@@ -267,7 +272,7 @@ class _Engine:
         urls: dict[str, dict[str, str]] = {}
         for (address, platform), binding in self.recorder.bindings.items():
             if binding.url and (platform not in sessions or sessions[platform].profile.linkable):
-                urls.setdefault(address, {})[platform] = binding.url
+                urls.setdefault(follow(address, self.desired.moved), {})[platform] = binding.url
         return urls
 
     async def _settled(self, results: Sequence[tuple[Change, Outcome]]) -> None:

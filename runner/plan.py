@@ -99,7 +99,7 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
     diff = state.diff(list(wanted(desired, profiles)))
     moves, gone = _pair_moves(diff, context)
     missing = [key for key in diff.missing if key not in moves]
-    urls = _urls(state, missing, diff.changed, context)
+    urls = _urls(state, missing, diff.changed, moves, context)
 
     builder = _Builder(context, urls)
     for address, platform in missing:
@@ -249,21 +249,19 @@ class _Builder:
             if item.name not in editable:
                 self._cannot_change(resource, binding.platform, item.name)
         moved_from = binding.address if binding.address != resource.address else ""
+        peace = {
+            name: after[name]
+            for name, seen in binding.drift.items()
+            if name in after and same(seen, after[name])
+        }
         if not changed and not moved_from:
-            peace = {
-                name: after[name]
-                for name, seen in binding.drift.items()
-                if name in after and same(seen, after[name])
-            }
-            renamed = {n: v for n, v in base.items() if v != binding.base.get(n)}
+            peace |= {n: v for n, v in base.items() if v != binding.base.get(n)}
             settled = binding.desired_hash == resource.fingerprint and not binding.pending
-            if peace or renamed or not settled:
-                self.settled.append(
-                    Settlement(
-                        resource.address, binding.platform, resource.fingerprint, renamed | peace
-                    )
-                )
+            if peace or not settled:
+                self._settle(resource, binding, peace)
             return
+        if peace:
+            self._settle(resource, binding, peace)
         relocated = moved_from or any(f.name == "container" for f in changed)
         self.changes.append(
             Change(
@@ -444,6 +442,11 @@ class _Builder:
             return "conflict"
         return policy
 
+    def _settle(self, resource: Resource, binding: Binding, fields: Fields) -> None:
+        self.settled.append(
+            Settlement(resource.address, binding.platform, resource.fingerprint, fields)
+        )
+
     def _reason(self, binding: Binding, changed: Sequence[FieldChange]) -> str:
         if any(f.name in binding.drift for f in changed):
             return "drift"
@@ -551,9 +554,13 @@ def _urls(
     state: Agreed,
     missing: Sequence[tuple[str, str]],
     changed: Sequence[Binding],
+    moves: Mapping[tuple[str, str], Binding],
     context: _Context,
 ) -> dict[tuple[str, str], str]:
-    """Return the URLs of bound objects whose counterparts are about to be compared."""
+    """Return the URLs of bound objects whose counterparts are about to be compared.
+
+    Those that move count under their new address.
+    """
     carriers = {
         name
         for name, profile in context.profiles.items()
@@ -561,13 +568,14 @@ def _urls(
     }
     addresses = {address for address, platform in missing if platform in carriers}
     addresses |= {b.address for b in changed if b.platform in carriers}
+    addresses |= {address for address, platform in moves if platform in carriers}
+    new = {(b.address, b.platform): key for key, b in moves.items() if key[0] in addresses}
+    addresses |= {address for address, _ in new}
     if not addresses or not context.state_id:
         return {}
-    return {
-        (b.address, b.platform): b.url
-        for b in state.bindings(addresses=sorted(addresses))
-        if b.remote_id
-    }
+    bound = state.bindings(addresses=sorted(addresses))
+    keyed = {(b.address, b.platform): b.url for b in bound if b.remote_id}
+    return {new.get(key, key): url for key, url in keyed.items()}
 
 
 def _lookups(state: Agreed, changes: Sequence[Change]) -> dict[str, Mapping[str, object]]:

@@ -15,12 +15,18 @@ from datetime import UTC, datetime
 from reconcilers._budget import Clock
 from runner.journal import Entry, Journal
 from runner.state.contract import Commit, Key, LogRow, ResourceRow, StateWriter
-from schemas.domain import Binding, Change, Desired, Outcome, Pending, Settlement
+from schemas.domain import Binding, Change, Desired, Fields, Outcome, Pending, Settlement
 
 
 def instant(clock: Clock) -> str:
     """Return the current instant in UTC, to the microsecond: outcomes are compared by it."""
     return datetime.fromtimestamp(clock.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def agreed(binding: Binding, fields: Fields) -> Binding:
+    """Return the binding with `fields` agreed on, so that they are no drift any more."""
+    drift = {name: value for name, value in binding.drift.items() if name not in fields}
+    return replace(binding, base={**binding.base, **fields}, drift=drift)
 
 
 class Recorder:
@@ -134,7 +140,7 @@ class Recorder:
                 self._entries[:0] = lines
                 raise
 
-    def settle(self, settled: Sequence[Settlement]) -> None:
+    def settle(self, settled: Iterable[Settlement]) -> None:
         """Record what needed no request: moved fingerprints, and bindings that are let go."""
         items = {(item.address, item.platform): item for item in settled}
         if not items:
@@ -151,13 +157,9 @@ class Recorder:
             if not item.fingerprint:
                 folded.remove(key)
                 continue
+            peace = agreed(binding, item.fields)
             folded.saved[key] = replace(
-                binding,
-                base={**binding.base, **item.fields},
-                drift={n: v for n, v in binding.drift.items() if n not in item.fields},
-                desired_hash=item.fingerprint,
-                pending=None,
-                updated_at=at,
+                peace, desired_hash=item.fingerprint, pending=None, updated_at=at
             )
         self._save(folded, self.label("settle"))
 

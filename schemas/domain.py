@@ -274,6 +274,8 @@ class Change:
 class Settlement:
     """What only the state has to record: no request is needed for it.
 
+    Where the same binding has a change as well, only `fields` count.
+
     Attributes:
         fingerprint: the resource's, for a binding that agrees field by field although its
             fingerprint moved; empty for a binding that is let go.
