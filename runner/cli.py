@@ -266,6 +266,37 @@ def _confirm(context: click.Context, made: Plan, *, yes: bool, quiet: bool) -> b
 @cli.command(
     cls=Examples,
     examples="""
+    trueup edit operations.json
+    trueup edit --dry-run - < operations.json
+    """,
+)
+@click.argument("operations")
+@flag("--dry-run", is_flag=True, help="Show the changes, and write nothing.")
+@JSON
+@click.pass_context
+def edit(context: click.Context, operations: str, dry_run: bool, as_json: bool) -> None:
+    """Apply operations to the specs: all of them, or none.
+
+    OPERATIONS is a JSON file, or - for standard input; docs/operations.md lists what it may hold.
+    """
+    from runner.edits import edited_json, edited_text, read_operations
+    from runner.language.edit import edit_files
+
+    config = cast("Callable[[], Config]", context.obj)()
+    asked = read_operations(operations)
+    edited, before = edit_files(config.root, config.specs, asked, config.today, dry_run=dry_run)
+    if as_json:
+        click.echo(edited_json(edited, before, written=not dry_run), nl=False)
+    else:
+        text = edited_text(edited, before, colour=colour(context), diff=dry_run)
+        click.echo(text, nl=False)
+    if edited.refused:
+        raise SystemExit(1)
+
+
+@cli.command(
+    cls=Examples,
+    examples="""
     trueup status
     trueup status --json | jq '.platforms[] | select(.health != "ok")'
     """,

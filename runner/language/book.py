@@ -90,12 +90,17 @@ class Spot:
 
 @dataclass(slots=True, eq=False)
 class _Sheet:
-    """A file that is open."""
+    """A file that is open.
+
+    Attributes:
+        open_end: the line end that its last line lacks, and that the tree's text has.
+    """
 
     content: bytes
     tree: Tree
     splicer: Splicer
     models: list[Model]
+    open_end: str
     parents: dict[Node, tuple[Pair, Node]] = field(
         default_factory=dict["Node", "tuple[Pair, Node]"]
     )
@@ -257,13 +262,14 @@ class Book:
         text = decode(self.files[file], file)
         if isinstance(text, Diagnostic):
             raise Refused(text)
-        tree = read_tree(text)
+        open_end = "" if text.text.endswith("\n") else "\r\n" if "\r\n" in text.text else "\n"
+        tree = read_tree(Text(file, text.text + open_end))
         if isinstance(tree, tuple):
             raise Refused(*tree)
         origins = Origins()
         splicer = Splicer(tree, origins, self.origin)
         models = [model_of(root, origins) for root in tree.roots]
-        sheet = self._sheets[file] = _Sheet(self.files[file], tree, splicer, models)
+        sheet = self._sheets[file] = _Sheet(self.files[file], tree, splicer, models, open_end)
         pending = list(tree.roots)
         while pending:
             node = pending.pop()
@@ -290,7 +296,7 @@ class Book:
             raise refuse("edit-failed", message, source=Source(file)) from None
         self._verify(file, text, left)
         mark = codecs.BOM_UTF8 if sheet.content.startswith(codecs.BOM_UTF8) else b""
-        return mark + text.encode()
+        return mark + text.removesuffix(sheet.open_end).encode()
 
     def _verify(self, file: str, text: str, models: list[Model]) -> None:
         """Refuse a text that does not say exactly what it should."""

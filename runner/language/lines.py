@@ -2,6 +2,7 @@
 
 A part owns the comments directly above it, those on its lines, and those below it that stand
 further in. Empty lines belong to nobody; a part that is taken out takes one of its gaps along.
+The text must end with a line end.
 """
 
 from __future__ import annotations
@@ -142,8 +143,7 @@ class Lines:
             added: by the part that stays in front of it, or -1, lines with their line ends.
             spread: set what is added apart by empty lines where the others are.
         """
-        removals = [self._removal(at, kept) for at in range(len(self.spans)) if at not in kept]
-        yield from removals
+        yield from (self._removal(at, kept) for at in range(len(self.spans)) if at not in kept)
         for after, texts in added.items():
             if after < 0:
                 yield self._in_front(min(kept), texts, spread=spread)
@@ -151,12 +151,6 @@ class Lines:
             end = self._end(after)
             blank = self.newline if spread and self._is_spread(after) else ""
             body = "".join(blank + text for text in texts)
-            if end == len(self.text) and not self.text.endswith("\n"):
-                body = self.newline + body.removesuffix(self.newline)
-            for removal in removals:
-                if removal.start < end <= removal.end:
-                    # The last line has no line end, so that the removal takes the one before.
-                    end, body = removal.start, self.newline + body.removesuffix(self.newline)
             yield Edit(end, end, body)
 
     def _in_front(self, first: int, texts: Sequence[str], *, spread: bool) -> Edit:
@@ -174,7 +168,9 @@ class Lines:
         return self._blank_before(at) if at else len(self.spans) > 1 and self._blank_before(1)
 
     def _blank_before(self, at: int) -> bool:
-        return self._blank_above(self._start(at)) < self._start(at)
+        """Return whether there are only empty lines between a part and the one before."""
+        start = self._start(at)
+        return self._blank_above(start) == self._end(at - 1) < start
 
     def _removal(self, at: int, kept: Collection[int]) -> Edit:
         """Return the edit that takes out a part, and one of the gaps around it."""
@@ -188,8 +184,6 @@ class Lines:
             start = above
         elif at < min(kept):
             end = below
-        if end == len(self.text) and not self.text.endswith("\n"):
-            start = len(self.text[:start].removesuffix("\n").removesuffix("\r"))
         return Edit(start, end)
 
     def _blank_above(self, start: int) -> int:

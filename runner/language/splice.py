@@ -129,9 +129,10 @@ class Splicer:
             self._inline(node, flow(model, self.style), place)
             return
         after = self.style.after(place.name, model, place.column)
-        if _carries(model, self.find):
-            written = lines_of(place.name, model, place.column, self.style, self.find)
-            after = "\n" + written.replace("\r\n", "\n").partition("\n")[2].removesuffix("\n")
+        if isinstance(model, dict) and _carries(model, self.find):
+            inner = place.column + self.style.step
+            parts = [lines_of(*item, inner, self.style, self.find) for item in model.items()]
+            after = "\n" + "".join(parts).replace("\r\n", "\n").removesuffix("\n")
         head, found, rest = after.partition("\n")
         if not found:
             self._inline(node, head[1:], place)
@@ -212,14 +213,20 @@ class Splicer:
     ) -> bool:
         """Return whether a mapping in brackets had better be put on lines of its own."""
         was = self.text[node.start : node.end]
-        if not added or "\n" in was or any(pair.value.anchor for pair in node.pairs):
+        values = {pair.name: pair.value for pair in node.pairs}
+        if "\n" in was or any(value.anchor for value in values.values()):
             return False
+        fresh = [
+            part
+            for name, part in model.items()
+            if name not in values or not same(values[name], part)
+        ]
         now = apply(self.text, self.edits[before:], node.start, node.end)
-        fresh = [model[name] for names in added.values() for name in names]
         many_lines = any(isinstance(part, str) and "\n" in part for part in fresh)
         nested = any("tasks" in names for names in added.values())
-        width = column_of(self.text, node.start) + len(now)
-        return many_lines or nested or width > max(WIDTH, width - len(now) + len(was))
+        column = column_of(self.text, node.start)
+        too_wide = bool(added) and column + len(now) > max(WIDTH, column + len(was))
+        return many_lines or nested or too_wide
 
     def _match(
         self, node: Node, model: dict[str, Model]
