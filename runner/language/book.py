@@ -11,7 +11,8 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from runner.language.emit import Style
@@ -88,7 +89,7 @@ class Spot:
         yield from _spots(self.page, self.task, self)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Sheet:
     """A file that is open.
 
@@ -101,9 +102,17 @@ class _Sheet:
     splicer: Splicer
     models: list[Model]
     open_end: str
-    parents: dict[Node, tuple[Pair, Node]] = field(
-        default_factory=dict["Node", "tuple[Pair, Node]"]
-    )
+
+    @cached_property
+    def parents(self) -> dict[Node, tuple[Pair, Node]]:
+        """By what stands under a key: the pair, and the mapping that it is in."""
+        found: dict[Node, tuple[Pair, Node]] = {}
+        pending = list(self.tree.roots)
+        while pending:
+            node = pending.pop()
+            found.update((pair.value, (pair, node)) for pair in node.pairs)
+            pending.extend(node.children())
+        return found
 
 
 class Book:
@@ -270,11 +279,6 @@ class Book:
         splicer = Splicer(tree, origins, self.origin)
         models = [model_of(root, origins) for root in tree.roots]
         sheet = self._sheets[file] = _Sheet(self.files[file], tree, splicer, models, open_end)
-        pending = list(tree.roots)
-        while pending:
-            node = pending.pop()
-            sheet.parents.update((pair.value, (pair, node)) for pair in node.pairs)
-            pending.extend(node.children())
         return sheet
 
     def _rendered(self, file: str, sheet: _Sheet) -> bytes | None:

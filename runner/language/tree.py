@@ -8,7 +8,7 @@ Only text that `parse` finds no fault with becomes a tree, so that an editor mee
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -33,6 +33,7 @@ class Node:
         flow: whether it is in brackets.
         style: of a scalar: an empty string, a quote, `|` or `>`.
         anchor: the name after `&` or `*`, or an empty string.
+        tagged: whether it has a tag.
         value: of a scalar.
         pairs: of a mapping.
         items: of a list.
@@ -48,8 +49,8 @@ class Node:
     anchor: str = ""
     tagged: bool = False
     value: str | int | float | bool | None = None
-    pairs: list[Pair] = field(default_factory=list["Pair"])
-    items: list[Node] = field(default_factory=list["Node"])
+    pairs: Sequence[Pair] = ()
+    items: Sequence[Node] = ()
     target: Node | None = None
 
     @property
@@ -57,10 +58,9 @@ class Node:
         """Whether it is a mapping or a list on lines of its own."""
         return self.kind in {"map", "seq"} and not self.flow
 
-    def children(self) -> Iterator[Node]:
-        """Yield the values of a mapping or a list."""
-        yield from (pair.value for pair in self.pairs)
-        yield from self.items
+    def children(self) -> Sequence[Node]:
+        """Return the values of a mapping or a list."""
+        return [pair.value for pair in self.pairs] if self.pairs else self.items
 
 
 @dataclass(slots=True, eq=False)
@@ -187,21 +187,21 @@ class _Builder:
 
         roots: list[Node] = []
         starts: list[int] = []
-        stack: list[tuple[Node, Node | None]] = []
-        for event in yaml.parse(self.text, yaml.CSafeLoader):
-            if isinstance(event, events.DocumentStartEvent):
-                starts.append(_extent(event)[0])
-            elif isinstance(event, events.CollectionEndEvent):
-                node, _ = stack.pop()
-                self._finish(node, event)
-            elif isinstance(event, events.NodeEvent):
+        open_nodes: list[_Open] = []
+        get = cast("Callable[[], yaml.Event]", yaml.CSafeLoader(self.text).get_event)
+        while not isinstance(event := get(), events.StreamEndEvent):
+            if isinstance(event, events.NodeEvent):
                 node = self._node(event)
-                if not stack:
-                    roots.append(node)
+                if open_nodes:
+                    open_nodes[-1].take(node)
                 else:
-                    stack[-1] = stack[-1][0], _attach(*stack[-1], node)
+                    roots.append(node)
                 if isinstance(event, events.CollectionStartEvent):
-                    stack.append((node, None))
+                    open_nodes.append(_Open(node))
+            elif isinstance(event, events.CollectionEndEvent):
+                open_nodes.pop().close(_extent(event)[1])
+            elif isinstance(event, events.DocumentStartEvent):
+                starts.append(_extent(event)[0])
         return Tree(
             self.source, tuple(roots), tuple(starts), tuple(self.anchors), tuple(self.aliases)
         )
@@ -251,13 +251,34 @@ class _Builder:
         kept = kept.removesuffix("\n").removesuffix("\r")
         return node.start + len(kept)
 
-    def _finish(self, node: Node, event: yaml.Event) -> None:
-        if node.flow:
-            node.end = _extent(event)[1]
-        elif node.kind == "map":
-            node.end = node.pairs[-1].end
+
+class _Open:
+    """A mapping or list whose end has not been seen yet."""
+
+    __slots__ = ("items", "key", "node", "pairs")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.key: Node | None = None
+        self.pairs: list[Pair] = []
+        self.items: list[Node] = []
+
+    def take(self, node: Node) -> None:
+        """Take the next of what it holds."""
+        if self.node.kind == "seq":
+            self.items.append(node)
+        elif self.key is None:
+            self.key = node
         else:
-            node.end = node.items[-1].end
+            self.pairs.append(Pair(self.key, node, str(self.key.value)))
+            self.key = None
+
+    def close(self, end: int) -> None:
+        """Note that this is all; one on lines of its own ends where its last part does."""
+        self.node.pairs, self.node.items = self.pairs, self.items
+        if not self.node.flow:
+            end = self.pairs[-1].end if self.pairs else self.items[-1].end
+        self.node.end = end
 
 
 def skip_space(text: str, index: int) -> int:
@@ -271,17 +292,6 @@ def skip_space(text: str, index: int) -> int:
             return index
         index += 1
     return index
-
-
-def _attach(holder: Node, key: Node | None, node: Node) -> Node | None:
-    """Put a node into what holds it; return it if it is a key that waits for its value."""
-    if holder.kind == "seq":
-        holder.items.append(node)
-        return None
-    if key is None:
-        return node
-    holder.pairs.append(Pair(key, node, str(key.value)))
-    return None
 
 
 def _extent(event: yaml.Event) -> tuple[int, int]:
