@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import generate, octodns_peer
 from bench.agreed import agree_on_everything
-from runner.sandbox._world import World
+from runner.sandbox._world import TOKENS, World
 from runner.sandbox.server import serving
 
 BIN = Path(sys.executable).parent
@@ -31,6 +31,7 @@ def main() -> None:
     sections: dict[str, Callable[[Path], None]] = {
         "plan": cold_plan,
         "apply": apply_thousand,
+        "speed": creates_a_second,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("sections", nargs="*", choices=[[], *sections], metavar="SECTION")
@@ -87,6 +88,36 @@ def apply_thousand(folder: Path) -> None:
     for platform, count in planned["cost"]["requests"].items():
         sent = applied["requests"][platform]
         row(f"requests, {platform}", str(sent), f"{sent / count:.3f} of the price {count}")
+
+
+def creates_a_second(folder: Path) -> None:
+    """Create 500 tasks on each platform that takes many, 20 ms away, limits lifted."""
+    title("Creates a second at 20 ms latency, limits lifted")
+    for platform in ("linear", "gitlab", "notion"):
+        root = folder / platform
+        generate.write_specs(root, 500)
+        generate.keep_only(root, platform)
+        with serving(World(limits=False, latency=0.02)) as sandbox:
+            environment = {**os.environ, **sandbox.environment()}
+            alone = one_at_a_time(sandbox.origin)
+            ours = [BIN / "trueup", "-C", root, "apply", "--yes", "--json"]
+            applied = json.loads(run(ours, environment).stdout)
+            instants = [exchange.at for exchange in sandbox.world.traffic]
+            created = applied["counts"]["applied"]
+        rate = created / (instants[-1] - instants[0])
+        note = f"{rate / alone:.1f} times one request at a time"
+        row(f"{platform}, creates a second", f"{rate:.0f}", note)
+
+
+def one_at_a_time(origin: str) -> float:
+    """Return how many requests a second one client gets that waits for each answer."""
+    import httpx
+
+    with httpx.Client() as client:
+        started = time.monotonic()
+        for _ in range(50):
+            client.get(f"{origin}/motion/v1/workspaces", headers={"X-API-Key": TOKENS["motion"]})
+        return 50 / (time.monotonic() - started)
 
 
 def compare(

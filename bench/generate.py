@@ -40,6 +40,14 @@ def write_specs(root: Path, tasks: int) -> None:
         (projects / f"p{number:05}.yaml").write_text(_project(number, size), encoding="utf-8")
 
 
+def keep_only(root: Path, platform: str) -> None:
+    """Connect no platform but one."""
+    path = root / "specs" / "integrations.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.startswith(("kind:", f"{platform}:"))]
+    path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
 def change_one(root: Path) -> None:
     """Edit one field of one task."""
     path = root / "specs" / "projects" / "p00000.yaml"

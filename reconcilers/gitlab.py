@@ -111,7 +111,7 @@ PROFILE = Profile(
     ),
     # gitlab.com allows 2,000 API requests a minute and user; a point is a new issue, of which it
     # allows 200 a minute (docs.gitlab.com/user/gitlab_com, verified 2026-11-24).
-    limits=Limits(requests=2000, per_seconds=60.0, concurrency=8, points=200),
+    limits=Limits(requests=2000, per_seconds=60.0, concurrency=12, points=200),
     price=price,
     container="project",
     token_variable="GITLAB_TOKEN",  # noqa: S106 - the variable's name

@@ -46,7 +46,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One recorded request with its answer."""
+    """One recorded request with its answer; `at` is when it was carried out, by the machine."""
 
     platform: str
     method: str
@@ -57,6 +57,7 @@ class Exchange:
     status: int
     response: bytes
     fault: str = ""
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class World:
     Attributes:
         limits: whether the documented rate limits are enforced.
         clock: seconds since 1970; tests put a clock of their own here.
+        latency: seconds that every answer takes longer, as if it came from far away.
         search_lag: seconds until a new object shows up in searches and lists, by platform.
         clock_skew: seconds that a platform's own clock is ahead, by platform.
         faults: what is to go wrong.
@@ -107,6 +109,7 @@ class World:
     seed: Seed = field(default_factory=Seed)
     limits: bool = True
     clock: Callable[[], float] = time.time
+    latency: float = 0.0
     search_lag: dict[str, float] = field(default_factory=dict[str, float])
     clock_skew: dict[str, float] = field(default_factory=dict[str, float])
     faults: list[Fault] = field(default_factory=list[Fault])

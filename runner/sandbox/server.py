@@ -119,8 +119,9 @@ def application(world: World, standins: Mapping[str, StandIn]) -> ASGIApp:
             body=await request.body(),
         )
         status, headers, body, fault = answer(world, standins[platform], call)
-        if fault and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+        pause = world.latency + (fault.seconds if fault and fault.kind == "slow" else 0.0)
+        if pause:
+            await asyncio.sleep(pause)
         if status == LOST:
             scope["sandbox.abort"]()
             return
