@@ -275,10 +275,7 @@ def _confirm(context: click.Context, made: Plan, *, yes: bool, quiet: bool) -> b
 @JSON
 @click.pass_context
 def edit(context: click.Context, operations: str, dry_run: bool, as_json: bool) -> None:
-    """Apply operations to the specs: all of them, or none.
-
-    OPERATIONS is a JSON file, or - for standard input; docs/operations.md lists what it may hold.
-    """
+    """Apply operations, a JSON file or - for standard input, to the specs: all, or none."""
     from runner.edits import edited_json, edited_text, read_operations
     from runner.language.edit import edit_files
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from schemas.operations import OPERATIONS, operations_schema
 from schemas.spec import MODELS, json_schemas
 from tests.pages import pages
 
@@ -57,11 +58,55 @@ Editors with the YAML language server complete and check a file that begins with
 | address | `project`, `project/task`, `project/milestones/milestone` |
 """
 
+OPERATIONS_INTRODUCTION = """\
+# Operations
+
+Generated from the models in `schemas/operations.py` by `make generate`: edit those, not this page.
+
+Operations say what is to change in the specs; trueup finds the files and edits their text, so that
+comments, order, quotes and everything else that is not concerned stay byte for byte as they are.
+The agent and `trueup adopt` speak in them, and scripts may:
+
+```sh
+trueup edit operations.json             # all of them, or none
+trueup edit --dry-run operations.json   # shows the diff
+```
+
+A list of them is JSON; `schemas/json/operations.json` is its schema:
+
+```json
+[
+  {"op": "add_task", "project": "home", "key": "paint", "after": "smoke-alarms",
+   "fields": {"title": "Paint the door", "estimate": "3h", "labels": ["house"]},
+   "why": "It peels"},
+  {"op": "update_task", "task": "home/passport", "set": {"due": "2027-01-22"},
+   "release": ["priority"], "why": "The office is closed in the last week"}
+]
+```
+
+- Later operations see what earlier ones made. Nothing is written if one of them is refused, or if
+  the specs would have an error that they did not have before; the diagnostics are those of
+  `trueup validate`.
+- Every operation has a `why`, for those who review it.
+- A field that is given is set, `null` clears it, and `release` takes it out of the spec, so that
+  the platforms own it. Fields that are not named stay as they are. What means the same already is
+  left as it is written.
+- A value that comes from `defaults` or an alias is overridden where the operation says, never
+  changed where it is shared; an operation on the defaults themselves changes them.
+- A task that is removed takes the comments along that stand directly above it, on its lines, or
+  below it and further in. A task that moves keeps them.
+- A new project gets a file that its key names, `specs/projects/KEY.yaml`. No operation can name a
+  file, or reach one outside the specs.
+"""
+
 
 def generated() -> Iterator[tuple[str, str]]:
     """Yield path and content of every generated file."""
     for name, schema in json_schemas().items():
         yield f"schemas/json/{name}.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    schema = json.dumps(operations_schema(), indent=2, ensure_ascii=False)
+    yield "schemas/json/operations.json", schema + "\n"
+    yield "docs/operations.md", "\n".join(_operations()) + "\n"
     yield "docs/spec-reference.md", "\n".join(_reference()) + "\n"
     yield from ((str(path), text) for path, text in pages().items())
 
@@ -80,6 +125,21 @@ def _reference() -> Iterator[str]:
             if name not in shown and name != kind:
                 shown.add(name)
                 yield from _section(name, part, defs, level=3)
+
+
+def _operations() -> Iterator[str]:
+    yield OPERATIONS_INTRODUCTION
+    defs = cast("Mapping[str, Schema]", operations_schema()["$defs"])
+    names = [model.__name__ for model in OPERATIONS]
+    for name in names:
+        fields = dict(cast("Mapping[str, Schema]", defs[name]["properties"]))
+        operation = cast("str", fields.pop("op")["const"])
+        del fields["why"]
+        yield from _section(operation, {**defs[name], "properties": fields}, defs, level=2)
+    yield "## What they are given\n"
+    for name, part in defs.items():
+        if name not in names:
+            yield from _section(name, part, defs, level=3)
 
 
 def _section(name: str, schema: Schema, defs: Mapping[str, Schema], *, level: int) -> Iterator[str]:
@@ -118,8 +178,8 @@ def _type(schema: Schema, defs: Mapping[str, Schema]) -> str:
         return f"list of {_type(cast('Schema', schema.get('items', {})), defs)}"
     if kinds == "object":
         patterns = cast("Mapping[str, Schema]", schema.get("patternProperties", {}))
-        value = next(iter(patterns.values()), None)
-        return f"by key: {_type(value, defs)}" if value else "mapping"
+        value = next(iter(patterns.values()), schema.get("additionalProperties"))
+        return f"by key: {_type(cast('Schema', value), defs)}" if value else "mapping"
     return _NAMES.get(str(kinds), str(kinds))
 
 

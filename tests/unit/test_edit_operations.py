@@ -401,6 +401,15 @@ def test_the_json_schema_describes_every_operation_and_field():
             assert field == "op" or value.get("description"), f"{name}.{field}"
 
 
+def test_the_example_of_the_documentation_works():
+    page = (REPO / "docs" / "operations.md").read_text()
+    example = page.split("```json\n")[1].split("```")[0]
+    files, _ = read_files(REPO, Path("specs"))
+    outcome = apply_operations(files, parse_operations(example), TODAY)
+    assert not outcome.refused, outcome.diagnostics
+    assert outcome.touched == ("home/paint", "home/passport")
+
+
 def test_values_of_platforms_are_taken_in_canonical_form():
     document = {
         "op": "update_task",
