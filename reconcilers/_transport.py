@@ -238,7 +238,14 @@ class Transport:
         import httpx
 
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+            places = self.budget.limits.concurrency
+            self._client = httpx.AsyncClient(
+                timeout=TIMEOUT,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=places, max_keepalive_connections=places),
+                # Loading the certificates takes a while, and plain HTTP has no use for them.
+                verify=self.base_url.startswith("https:"),
+            )
         body = None if json is None else jsonlib.dumps(json, ensure_ascii=False).encode()
         headers = dict(self._headers)
         if body is not None:
