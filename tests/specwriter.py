@@ -114,17 +114,20 @@ class Writer:
     """Writes a project in a style that the dice choose.
 
     Attributes:
+        anchors: whether equal values may be anchors and aliases.
         owners: for each line of the file, the task that it is about, or the name of a field of
             the project, or an empty string.
     """
 
     dice: random.Random
+    anchors: bool = False
     step: int = 2
     dash: int = 2
     comments: float = 0.2
     owners: list[str] = field(default_factory=list[str])
     _lines: list[str] = field(default_factory=list[str])
     _count: int = 0
+    _known: dict[str, str] = field(default_factory=dict[str, str])
 
     def write(self, made: Fields) -> bytes:
         """Return a file."""
@@ -201,12 +204,15 @@ class Writer:
             body = [indent + line if line else "" for line in value[:-1].split("\n")]
             self._say(owner, *body)
         else:
-            self._say(owner, f"{head} {self._scalar(value)}{self._trailing(owner)}")
+            self._say(
+                owner, f"{head} {self._shared(value, self._scalar(value))}{self._trailing(owner)}"
+            )
 
     def _list(self, head: str, value: list[object], column: int, owner: str) -> None:
         kind = self.dice.random()
         if kind < 0.5:
-            self._say(owner, f"{head} {self._flow(value)}{self._trailing(owner)}")
+            written = self._shared(value, self._flow(value))
+            self._say(owner, f"{head} {written}{self._trailing(owner)}")
         elif kind < 0.6:
             indent = " " * (column + 2)
             self._say(owner, f"{head} [")
@@ -218,11 +224,23 @@ class Writer:
             for item in value:
                 self._say(owner, f"{dash}- {self._flow(item)}{self._trailing(owner)}")
 
+    def _shared(self, value: object, written: str) -> str:
+        """Return a value, perhaps as the alias of an equal one, or with an anchor."""
+        if not self.anchors or self.dice.random() < 0.3 or "*" in written or "&" in written:
+            return written
+        name = self._known.get(repr(value))
+        if name is not None:
+            return f"*{name}"
+        self._known[repr(value)] = name = f"n{len(self._known)}"
+        return f"&{name} {written}"
+
     def _flow(self, value: object) -> str:
         comma = self.dice.choice([", ", ", ", ","])
         pad = self.dice.choice(["", "", " "])
         if isinstance(value, dict):
-            parts = [f"{k}: {self._flow(v)}" for k, v in cast("Fields", value).items()]
+            parts = [
+                f"{k}: {self._shared(v, self._flow(v))}" for k, v in cast("Fields", value).items()
+            ]
             return f"{{{pad}{comma.join(parts)}{pad}}}"
         if isinstance(value, list):
             return f"[{pad}{comma.join(map(self._flow, cast('list[object]', value)))}{pad}]"

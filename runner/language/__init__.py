@@ -5,4 +5,7 @@ load      files to documents: `parse` (YAML to values, exactly positioned), `sha
 check     what no single document shows: `outline` (all of them at a glance), `deadline` (can
           the dates be met) on the calendar of `timeline`
 resolve   documents to `Desired`: defaults, references, `occurrences` of recurring work
+edit      operations to new text: `book` (documents by key, opened as a `tree` of nodes), `amend`
+          (what each operation means, with `fields` and `renames`), `splice` (the least edits, with
+          `lines` and `emit`), then load and check again
 """

@@ -129,7 +129,7 @@ def _update_task(operation: ops.UpdateTask, book: Book) -> None:
     changed |= bool(take(spot.task, operation.release))
     for name in defaults.keys() & set(operation.release):
         message = f"`{name}` of `{operation.task}` still comes from the project's `defaults`"
-        book.note(message, spot.page, f"release `defaults.{name}` of the project")
+        book.note("inherited", message, spot.page, f"release `defaults.{name}` of the project")
     if changed:
         book.touch(operation.task)
 

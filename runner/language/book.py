@@ -150,9 +150,9 @@ class Book:
         """Note that something was changed."""
         self.touched[address] = None
 
-    def note(self, message: str, page: Page, hint: str = "") -> None:
+    def note(self, code: str, message: str, page: Page, hint: str = "") -> None:
         """Tell those who review what else happened."""
-        self.notes.append(Diagnostic("warning", "edit", message, Source(page.file), hint))
+        self.notes.append(Diagnostic("warning", code, message, Source(page.file), hint))
 
     def projects(self) -> Iterator[tuple[str, Page]]:
         """Yield the projects by key."""

@@ -45,7 +45,8 @@ def drop_references(book: Book, gone: set[tuple[str, str]]) -> None:
             if len(left) < len(given):
                 spot.task["depends_on"] = left
                 book.touch(f"{home}/{spot.key}")
-                book.note(f"`{home}/{spot.key}` no longer waits for what is removed", page)
+                message = f"`{home}/{spot.key}` no longer waits for what is removed"
+                book.note("dependency-dropped", message, page)
 
 
 def record(model: dict[str, Model], old: str, new: str) -> None:
@@ -88,7 +89,8 @@ def move_renames(
     returning = {f"{new_home}/{key}" for key in keys}
     for address in sorted(earlier - returning):
         message = f"the earlier rename of `{address}` is dropped"
-        book.note(message, source, "apply it before this move, if that has not been done")
+        hint = "apply it before this move, if that has not been done"
+        book.note("rename-dropped", message, source, hint)
     for key in sorted(keys):
         record(new, f"{old_home}/{key}", key)
 

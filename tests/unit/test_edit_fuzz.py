@@ -69,10 +69,10 @@ def drop(tasks: Fields, gone: list[str]) -> Iterator[str]:
 class Case:
     """One operation on one file, with what is to become of it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, anchors: bool = False) -> None:
         self.dice = random.Random(seed)
         made = project(self.dice, self.dice.randint(2, 14))
-        writer = Writer(self.dice)
+        writer = Writer(self.dice, anchors)
         self.before = writer.write(made)
         self.owners = writer.owners
         self.number = (
@@ -242,6 +242,23 @@ def run(first: int, behind: int) -> None:
         again = edited(after, case.operation)
         if isinstance(case.operation, ops.UpdateTask | ops.Label):
             assert again.files == {}, label
+
+
+def test_what_is_shared_keeps_its_meaning():
+    for seed in range(200):
+        run_shared(seed)
+
+
+def run_shared(seed: int) -> None:
+    case = Case(seed, anchors=True)
+    outcome = edited(case.before, case.operation)
+    label = f"seed {seed}: {case.operation!r}\n{case.before.decode()}"
+    codes = {item.code for item in outcome.diagnostics if item.severity == "error"}
+    assert codes <= UNSOUND, f"{outcome.diagnostics}\n{label}"
+    after = outcome.files.get("specs/p.yaml", case.before)
+    assert after is not None
+    if not codes:
+        same_meaning(documents(after)[case.number], case.model, case.before, label)
 
 
 def same_meaning(after: Fields, expected: Fields, before: bytes, label: str) -> None:

@@ -115,7 +115,8 @@ def test_a_task_that_moves_to_another_project_takes_its_subtasks_and_references(
     assert lines(APP, app)[1] == set()
     assert web == WEB.replace(
         "  y: {title: Y, depends_on: [app/a, x]}\n",
-        "  y:\n    title: Y\n    depends_on: [app/a, x]\n    tasks:\n      b:\n        title: B\n        depends_on: [app/a]\n"
+        "  y:\n    title: Y\n    depends_on: [app/a, x]\n    tasks:\n      b:\n"
+        "        title: B\n        depends_on: [app/a]\n"
         "        tasks:\n          c: {title: C, depends_on: [app/a, x]}\n",
     ) + ("moved:\n  app/b: b\n  app/c: c\n")
 
