@@ -277,7 +277,7 @@ class _Engine:
 
     async def _settled(self, results: Sequence[tuple[Change, Outcome]]) -> None:
         self.results.extend(results)
-        self.recorder.record(results)
+        await self.recorder.record(results)
         for change, outcome in results:
             self.progress.settled(change, outcome)
         if self.recorder.waiting >= FOLD_AFTER and not self._folding.locked():

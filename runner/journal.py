@@ -7,6 +7,7 @@ death itself is ignored: its operation is looked up again like any other without
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -42,12 +43,32 @@ class Journal:
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
+        self._queue: list[Entry] = []
+        self._turn = asyncio.Lock()
+        self._broken: StateError | None = None
         self.path = folder / f"{run_id}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Write `entries` like `append`, at once with those of others who wait for the disk too.
+
+        Raises:
+            StateError: these or earlier ones could not be written; the caller must stop applying.
+        """
+        self._queue.extend(entries)
+        async with self._turn:
+            if self._queue and not self._broken:
+                batch, self._queue = self._queue, []
+                try:
+                    await asyncio.to_thread(self.append, batch)
+                except StateError as error:
+                    self._broken = error
+        if self._broken:
+            raise self._broken
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write `entries` and return when they are on the disk.

@@ -103,7 +103,7 @@ class Recorder:
         """Write outcomes to a journal from now on."""
         self._journal = journal
 
-    def record(self, results: Sequence[tuple[Change, Outcome]]) -> None:
+    async def record(self, results: Sequence[tuple[Change, Outcome]]) -> None:
         """Put outcomes into the journal; they are safe when this returns.
 
         Raises:
@@ -114,7 +114,7 @@ class Recorder:
         for entry in entries:
             self.add(entry)
         if self._journal:
-            self._journal.append(entries)
+            await self._journal.write(entries)
 
     def add(self, entry: Entry, *, news: bool = True) -> None:
         """Take an entry that is in a journal already into the next commit.
