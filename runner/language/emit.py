@@ -18,7 +18,6 @@ INLINE = frozenset({"defaults", "repeat", "linear", "gitlab", "notion", "motion"
 """Mappings that are written in brackets where they fit on the line."""
 
 _FIRST = frozenset("-?:,[]{}#&*!|>'\"%@`")
-_BEFORE_SPACE = frozenset("-?:")
 _FLOW = frozenset(",[]{}")
 
 
@@ -191,13 +190,13 @@ def _can_be_plain(text: str, *, flow: bool) -> bool:
     """Return whether a text needs no quotes."""
     if not text or text != text.strip() or not all(map(_is_plain_character, text)):
         return False
-    if text[0] in _FIRST:
-        bound = not text[1:2].strip() or (flow and text[1] in _FLOW)
-        if text[0] not in _BEFORE_SPACE or bound:
-            return False
+    # In brackets, libyaml takes `?a` and `:a` for keys, and stumbles over `a:?` and `a::`.
+    harmless = text[0] in ("-" if flow else "-?:") and text[1:2].strip()
+    if text[0] in _FIRST and not harmless:
+        return False
     if text.startswith(("---", "...")) or text.endswith(":") or re.search(r":\s|\s#", text):
         return False
-    if flow and (not _FLOW.isdisjoint(text)):
+    if flow and (not _FLOW.isdisjoint(text) or re.search(r":[:?]", text)):
         return False
     return reads_as_text(text)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import ValidationError
 
 from runner.language.edit import Edited, apply_operations
 from runner.language.load import decode
@@ -242,6 +243,41 @@ def run(first: int, behind: int) -> None:
         again = edited(after, case.operation)
         if isinstance(case.operation, ops.UpdateTask | ops.Label):
             assert again.files == {}, label
+
+
+SHARDS = [
+    *" \t:#-?,[]{}&*!|>'\"%@`\\/=~<.0123456789abcxyzNYe+_",
+    *("📐", "👩\u200d👩", "\u00a0", "é", "\u200b", "\u202e", "\u2028", "\x85", "\ufeff", "\u0301"),
+    *("---", "...", "null", "true", "0x", "\n", "\n\n"),
+]
+STYLES = [
+    "tasks:\n  a: {title: A, description: x, labels: [p]}\n",
+    "tasks:\n  a:\n    title: 'A'\n    description: |\n      x\n    labels:\n    - p\n",
+    'tasks:\r\n  a:\r\n    title: "A"\r\n    description: >-\r\n      x\r\n      y',
+]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_any_text_is_written_so_that_it_reads_back(style: str):
+    dice = random.Random(6)
+    before = f"kind: Project\nkey: app\nname: App\n{style}".encode()
+    done = 0
+    for _ in range(250):
+        words = ["".join(dice.choices(SHARDS, k=dice.randint(1, 12))) for _ in range(4)]
+        fields = {"title": words[0], "description": words[1], "labels": words[2:3]}
+        fields["links"] = [{"url": "https://a.example", "title": words[3]}]
+        document = {"op": "update_task", "task": "app/a", "set": fields, "why": WHY}
+        try:
+            (operation,) = ops.parse_operations(json.dumps([document]))
+        except ValidationError:
+            continue
+        outcome = edited(before, operation)
+        assert not outcome.refused, (fields, outcome.diagnostics)
+        after = outcome.files["specs/p.yaml"]
+        assert after is not None
+        assert edited(after, operation).files == {}, fields
+        done += 1
+    assert done > 100
 
 
 def test_what_is_shared_keeps_its_meaning():

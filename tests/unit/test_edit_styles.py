@@ -55,6 +55,8 @@ def release(name: ops.TaskField) -> ops.UpdateTask:
         ('a: {title: A, due: "2030-01-01"}', due(), 'a: {title: A, due: "2031-01-02"}'),
         ("a: {title: A}", title("B"), "a: {title: B}"),
         ("a: {title: A}", title("B, C"), 'a: {title: "B, C"}'),
+        ("a: {title: A}", title("?b"), 'a: {title: "?b"}'),
+        ("a: {title: A}", title("-b"), "a: {title: -b}"),
         ("a: {title: 'A'}", title("it's"), "a: {title: 'it''s'}"),
         ("a: {title: A, labels: [x]}", label("y"), "a: {title: A, labels: [x, y]}"),
         ("a: {title: A, labels: [x,y]}", label("z"), "a: {title: A, labels: [x,y,z]}"),
