@@ -264,7 +264,7 @@ def test_any_text_is_written_so_that_it_reads_back(style: str):
     done = 0
     for _ in range(250):
         words = ["".join(dice.choices(SHARDS, k=dice.randint(1, 12))) for _ in range(4)]
-        fields = {"title": words[0], "description": words[1], "labels": words[2:3]}
+        fields: Fields = {"title": words[0], "description": words[1], "labels": words[2:3]}
         fields["links"] = [{"url": "https://a.example", "title": words[3]}]
         document = {"op": "update_task", "task": "app/a", "set": fields, "why": WHY}
         try:
