@@ -22,7 +22,7 @@ demo: $(STAMP)   ## watch a project declared in YAML appear on four platforms
 	@$(BIN)/trueup demo
 
 test: $(STAMP)   ## run every test
-	$(BIN)/pytest -n $(WORKERS) tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
 
 check: $(STAMP)  ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .

@@ -258,6 +258,18 @@ class State(TypedDict, total=False):
     schema: Annotated[
         Identifier, _about("Schema (databricks, spark); `orchestrator` by default.", "orchestrator")
     ]
+    warehouse: Annotated[
+        str,
+        _about("Id of the SQL warehouse (databricks), unless the environment names one.", "1a2b3c"),
+    ]
+    secret_scope: Annotated[
+        str,
+        _about(
+            "Databricks secret scope for tokens that the environment does not have; a secret is"
+            " called like the variable.",
+            "trueup",
+        ),
+    ]
 
 
 @with_config(_STRICT)

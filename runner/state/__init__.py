@@ -1,22 +1,31 @@
 """The state: what was last agreed on, in Delta tables; one file per backend.
 
 `contract` is what callers see, `store` the typed state on any engine, `engine` the small surface
-that a backend implements, `local` the backend on delta-rs.
+that a backend implements: `local` on delta-rs, `spark` in a Spark session, `databricks` on a SQL
+warehouse.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.state.check import check_state
+from schemas.domain import hash_of
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.config import Config
     from runner.state.contract import StateReader, StateWriter
+    from runner.state.databricks import Schema
+    from runner.state.engine import TableReader, TableWriter
+    from runner.state.spark import Place
+    from runner.state.warehouse import Warehouse
     from schemas.spec import Settings
+
+_BACKENDS = ("local", "spark", "databricks")
 
 __all__ = ["check_state", "lock_file", "open_state", "read_state"]
 
@@ -27,10 +36,9 @@ def read_state(settings: Settings, config: Config) -> StateReader:
     Raises:
         ConfigError: the settings name a backend that is not there.
     """
-    from runner.state.local import LocalTables
     from runner.state.store import Reader
 
-    return Reader(LocalTables(*_local(settings, config)))
+    return Reader(_reader(settings, config))
 
 
 def open_state(settings: Settings, config: Config) -> StateWriter:
@@ -41,29 +49,115 @@ def open_state(settings: Settings, config: Config) -> StateWriter:
         StateVersionError: a newer trueup made it.
         StateError: it cannot be created or read.
     """
-    from runner.state.local import LocalWriter
     from runner.state.store import Writer
 
-    engine = LocalWriter(*_local(settings, config))
+    engine = _writer(settings, config)
     engine.ensure()
     return Writer(engine)
 
 
 def lock_file(settings: Settings, config: Config) -> Path:
-    """Return the file that an apply keeps locked on its machine for as long as it lives."""
-    folder, prefix = _local(settings, config)
+    """Return the file that an apply keeps locked on its machine for as long as it lives.
+
+    Whoever shares the state on this machine shares the file: below the folder of the tables, or,
+    where several checkouts may have one state elsewhere, among the temporary files.
+    """
+    if _backend(settings, config) == "databricks":
+        name = hash_of([str(_schema(settings)), config.variable("DATABRICKS_HOST")])
+        return Path(tempfile.gettempdir()) / f"trueup-{os.getuid()}" / f"{name[:16]}.lock"
+    folder, prefix = _folder(settings, config)
     return folder / f"{prefix}lease.lock"
 
 
-def _local(settings: Settings, config: Config) -> tuple[Path, str]:
+def _reader(settings: Settings, config: Config) -> TableReader:
+    match _backend(settings, config):
+        case "databricks":
+            from runner.state.databricks import DatabricksTables
+
+            return DatabricksTables(_warehouse(settings, config), _schema(settings))
+        case "spark":
+            from runner.state.session import open_session
+            from runner.state.spark import SparkTables
+
+            return SparkTables(open_session(config.variable), _place(settings, config))
+        case _:
+            from runner.state.local import LocalTables
+
+            return LocalTables(*_folder(settings, config))
+
+
+def _writer(settings: Settings, config: Config) -> TableWriter:
+    match _backend(settings, config):
+        case "databricks":
+            from runner.state.databricks import DatabricksWriter
+
+            return DatabricksWriter(_warehouse(settings, config), _schema(settings))
+        case "spark":
+            from runner.state.session import open_session
+            from runner.state.spark import SparkWriter
+
+            return SparkWriter(open_session(config.variable), _place(settings, config))
+        case _:
+            from runner.state.local import LocalWriter
+
+            return LocalWriter(*_folder(settings, config))
+
+
+def _backend(settings: Settings, config: Config) -> str:
+    backend = config.variable("TRUEUP_STATE_BACKEND") or settings.get("state", {}).get("backend")
+    if backend and backend not in _BACKENDS:
+        raise ConfigError(
+            f"there is no state backend `{backend}`", hint=f"use {', '.join(_BACKENDS)}"
+        )
+    return backend or "local"
+
+
+def _folder(settings: Settings, config: Config) -> tuple[Path, str]:
     """Return the folder of the tables and what stands before their names."""
     state = settings.get("state", {})
-    backend = config.variable("TRUEUP_STATE_BACKEND") or state.get("backend", "local")
-    if backend != "local":
-        raise ConfigError(
-            f"the state backend `{backend}` is not available",
-            hint="use `state: {backend: local}` in the Settings spec",
-        )
-    name = state.get("name", "")
     folder = config.root / state["path"] if "path" in state else config.local / "state"
-    return folder, f"{name}_" if name else ""
+    return folder, _prefix(settings)
+
+
+def _prefix(settings: Settings) -> str:
+    name = settings.get("state", {}).get("name", "")
+    return f"{name}_" if name else ""
+
+
+def _place(settings: Settings, config: Config) -> Place:
+    """Return where Spark has the tables: a schema where one is named, else a folder."""
+    from runner.state.spark import Place
+
+    state = settings.get("state", {})
+    if "schema" in state:
+        catalog = [state["catalog"]] if "catalog" in state else []
+        return Place(".".join([*catalog, state["schema"]]), _prefix(settings))
+    return Place(*_folder(settings, config))
+
+
+def _schema(settings: Settings) -> Schema:
+    """Return where Databricks has the tables."""
+    from runner.state.databricks import Schema
+
+    state = settings.get("state", {})
+    return Schema(
+        state.get("catalog", "jwp763"), state.get("schema", "orchestrator"), _prefix(settings)
+    )
+
+
+def _warehouse(settings: Settings, config: Config) -> Warehouse:
+    """Return the SQL warehouse that the environment names, else the Settings spec."""
+    from runner.state.warehouse import Warehouse, sign_in
+
+    identifier = (
+        config.variable("TRUEUP_DATABRICKS_WAREHOUSE_ID")
+        or config.variable("DATABRICKS_WAREHOUSE_ID")
+        or settings.get("state", {}).get("warehouse", "")
+    )
+    if not identifier:
+        raise ConfigError(
+            "the state backend `databricks` needs a SQL warehouse, and none is named",
+            hint="set DATABRICKS_WAREHOUSE_ID, or `state: {warehouse: ...}` in the Settings spec;"
+            " the id is on the warehouse's page",
+        )
+    return Warehouse(identifier, sign_in)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import cast, get_args
 
 from runner.state.contract import StateReader
+from runner.state.features import remedy
 from schemas.domain import Diagnostic, Kind, Severity, kind_of
 from schemas.tables import TABLES, Name, Table
 
@@ -33,6 +34,9 @@ def check_state(reader: StateReader) -> list[Diagnostic]:
             problems += _duplicate_keys(table, rows)
         if table.name == "bindings":
             problems += _bindings(reader, rows)
+    for name, feature in reader.obstacles():
+        what = f"the table {name} has the Delta feature {feature}: other engines cannot write to it"
+        problems.append(_problem("warning", "table-feature", what, remedy(name, feature)))
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
 

@@ -9,17 +9,20 @@ into place, shares it with its like; Spark takes it alone.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import fcntl
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from runner.state.codec import number
+from runner.state.engine import Look
 from schemas.errors import StateConflict, StateError, StateLocked, StateVersionError
 from schemas.tables import (
     FENCE_PROPERTY,
@@ -40,21 +43,25 @@ LEASE = "lease"
 """The id and the kind of the one row of `runs` that says who may write."""
 
 
+_MARK = re.compile(r"trueup:([A-Za-z0-9_-]+=*)")
+
+
+def mark_of(note: str) -> str:
+    """Return a text that stands for a commit's note where none can be set: in its condition."""
+    return f"trueup:{base64.urlsafe_b64encode(note.encode()).decode()}" if note else ""
+
+
+def marked(parameters: str) -> str:
+    """Return the note of a commit from the parameters of its operation; '' where it has none."""
+    found = _MARK.search(parameters)
+    try:
+        return base64.urlsafe_b64decode(found[1]).decode() if found else ""
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
 class LostRace(Exception):
     """Somebody else committed first; the same may be tried on the new version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is known of a table without reading its rows.
-
-    Attributes:
-        properties: its table properties.
-        columns: the names of its columns.
-    """
-
-    properties: Mapping[str, str]
-    columns: frozenset[str]
 
 
 class Founder(Protocol):

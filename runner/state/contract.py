@@ -336,6 +336,10 @@ class StateReader(Protocol):
         """
         ...
 
+    def obstacles(self) -> list[tuple[Name, str]]:
+        """Return the features of tables with which another engine could not write to them."""
+        ...
+
     def read(
         self,
         table: Name,

@@ -66,6 +66,22 @@ class LogRecord:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a table without reading its rows.
+
+    Attributes:
+        properties: its table properties.
+        columns: the names of its columns.
+        features: the Delta features that a writer must support; none where the engine does not
+            tell them apart from `properties`.
+    """
+
+    properties: Mapping[str, str]
+    columns: frozenset[str]
+    features: frozenset[str] = frozenset()
+
+
 class TableReader(Protocol):
     """A backend as far as planning may use it. Tables that do not exist read as empty."""
 
@@ -110,6 +126,10 @@ class TableReader(Protocol):
 
         A bound row differs when it has another `desired_hash`, or drift, or a pending operation.
         """
+        ...
+
+    def look(self, name: Name) -> Look | None:
+        """Return what a table is like now, or `None` where there is none."""
         ...
 
     def log(self, name: Name) -> Iterator[LogRecord]:

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from runner.state.codec import size, stamp_of
 from runner.state.commits import (
-    Look,
     LostRace,
     check_fence,
     found_tables,
+    marked,
     refuse_newer,
     repeat,
     turn,
 )
 from runner.state.contract import Key, Merged
-from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
+from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Look, Where
+from runner.state.features import obstacles, remedy
 from schemas.errors import StateError
 from schemas.tables import PLANNED, TABLES, VERSION, Column, Name, Table, Type
 
@@ -199,8 +200,20 @@ class LocalTables:
                     info = _commit_info(folder / f"{version:020}.json")
                 except FileNotFoundError:
                     return
-            note = info.get("userMetadata")
-            yield LogRecord(version, _instant(info), note if isinstance(note, str) else "")
+            note = info.get("userMetadata") or marked(json.dumps(info.get("operationParameters")))
+            yield LogRecord(version, _instant(info), str(note))
+
+    def look(self, name: Name) -> Look | None:
+        """Return what a table is like now; see `TableReader`."""
+        table = self._open(name) if self._exists(name) else None
+        if table is None:
+            return None
+        protocol = table.protocol()
+        return Look(
+            table.metadata().configuration,
+            frozenset(item.name for item in table.schema().fields),
+            frozenset(protocol.writer_features or ()),
+        )
 
     def path(self, name: Name) -> Path:
         """Return the folder of a table."""
@@ -342,12 +355,15 @@ class LocalWriter(LocalTables):
         self._commit(name, 0, write)
 
     def look(self, name: Name) -> Look | None:
-        """Return what a table is like now; see `Founder`."""
-        if not self._exists(name):
-            return None
-        there = self._there(name)
-        columns = frozenset(item.name for item in there.schema().fields)
-        return Look(there.metadata().configuration, columns)
+        """Return what a table is like now; raise where delta-rs could not write to it."""
+        look = super().look(name)
+        for feature in obstacles(look) if look else ():
+            raise StateError(
+                f"delta-rs cannot write to the table {name} at {self.path(name)}: it has the"
+                f" feature {feature}",
+                hint=remedy(name, feature),
+            )
+        return look
 
     def create(self, table: Table, properties: Mapping[str, str]) -> None:
         """Create a table; see `Founder`."""
@@ -549,9 +565,9 @@ def _explain(what: str, error: Exception) -> StateError:
     reason = str(error).strip().split("\n", 1)[0]
     lowered = reason.lower()
     hint = "restore the folder from a backup; trueup doctor tells what else is wrong"
-    for sign, remedy in _REMEDIES.items():
+    for sign, what_to_do in _REMEDIES.items():
         if sign in lowered:
-            hint = remedy
+            hint = what_to_do
     return StateError(f"{what}: {reason}", hint=hint)
 
 

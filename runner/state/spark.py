@@ -19,17 +19,17 @@ from runner.state import sql
 from runner.state.codec import lease_of, size, stamp_of
 from runner.state.commits import (
     LEASE,
-    Look,
     LostRace,
     fenced_off,
     found_tables,
+    marked,
     refuse_newer,
     repeat,
     turn,
 )
 from runner.state.contract import Key, Merged
-from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
-from runner.state.session import Session, is_local
+from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Look, Where
+from runner.state.session import Session
 from schemas.errors import StateError
 from schemas.tables import PLANNED, TABLES, VERSION, Column, Name, Table
 
@@ -194,10 +194,11 @@ class SparkTables:
         for limit in (f" LIMIT {RECENT}", ""):
             with self._explained(name, "read the log of"):
                 frame = self._spark.sql(f"DESCRIBE HISTORY {self._place.name(name)}{limit}")
-                picked = frame.selectExpr("version", "unix_millis(timestamp)", "userMetadata")
-                rows = cast("list[tuple[int, int, str | None]]", picked.collect())
-            for version, millis, note in rows[told:]:
-                yield LogRecord(version, sql.instant(millis * 1000), note or "")
+                why = ("userMetadata", "to_json(operationParameters)")
+                picked = frame.selectExpr("version", "unix_millis(timestamp)", *why)
+                rows = cast("list[tuple[int, int, str | None, str]]", picked.collect())
+            for version, millis, note, parameters in rows[told:]:
+                yield LogRecord(version, sql.instant(millis * 1000), note or marked(parameters))
             told = len(rows)
             if told < RECENT:
                 return
@@ -213,24 +214,28 @@ class SparkTables:
                 if _condition(error) in _MISSING:
                     return None
                 raise
-        return Look(detail["properties"], frozenset(columns))
+        return Look(detail["properties"], frozenset(columns), frozenset(detail["tableFeatures"]))
 
     def _frame(self, name: Name) -> DataFrame | None:
         """Return a table at the version that is read; `None` where it does not exist."""
         if name not in self._pinned:
-            self._pinned[name] = self._open(name)
+            self._pinned[name] = self._open(name, pinned=True)
         return self._pinned[name]
 
-    def _open(self, name: Name) -> DataFrame | None:
-        """Open the latest version of a table; `None` where there is no state."""
+    def _open(self, name: Name, *, pinned: bool) -> DataFrame | None:
+        """Open the latest version of a table; `None` where there is no state.
+
+        Spark looks up anew what a frame reads each time that it is asked, unless it names a
+        version.
+        """
         if self.properties() is None:
             return None
-        query = f"SELECT * FROM {self._place.name(name)}"
+        table = self._place.name(name)
+        query = f"SELECT * FROM {table}"
         with self._explained(name, "open"):
-            if not is_local(self._spark):
-                # A remote session looks a table up anew each time that it is asked.
-                newest = f"DESCRIBE HISTORY {self._place.name(name)} LIMIT 1"
-                query += f" VERSION AS OF {self._spark.sql(newest).collect()[0]['version']}"
+            if pinned:
+                (newest,) = self._spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1").collect()
+                query += f" VERSION AS OF {newest['version']}"
             return self._spark.sql(query)
 
     def _only(self, frame: DataFrame, name: str, values: set[str]) -> DataFrame:
@@ -348,7 +353,7 @@ class SparkWriter(SparkTables):
         return super().properties()
 
     def _frame(self, name: Name) -> DataFrame | None:
-        return self._open(name)
+        return self._open(name, pinned=False)
 
     def _name(self, name: Name) -> str:
         return self._place.name(name)

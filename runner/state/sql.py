@@ -88,13 +88,15 @@ def select_stored(
     return f"SELECT {', '.join(items)} FROM {source}"
 
 
-def merge(table: Table, name: str, source: str, guard: Guard | None) -> str:
+def merge(table: Table, name: str, source: str, guard: Guard | None, mark: str = "") -> str:
     """Return the statement that merges the query `source` by key.
 
     `GONE` tells rows to delete from rows to save; with a guard, `EXPECTED` must be what the row
-    holds.
+    holds. Delta's log keeps the condition with the commit, and `mark` in it.
     """
     same_key = " AND ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in table.key)
+    if mark:
+        same_key += f" AND s.{quoted(table.key[0])} <> {text(mark)}"
     names = [quoted(item) for item in table.names]
     update = insert = f"NOT s.{GONE}"
     if guard:
@@ -106,6 +108,21 @@ def merge(table: Table, name: str, source: str, guard: Guard | None) -> str:
         f" WHEN MATCHED AND {update} THEN UPDATE SET"
         f" {', '.join(f't.{item} = s.{item}' for item in names)}"
         f" WHEN NOT MATCHED AND {insert} THEN INSERT ({', '.join(names)})"
+        f" VALUES ({', '.join(f's.{item}' for item in names)})"
+    )
+
+
+def append(table: Table, name: str, source: str, mark: str) -> str:
+    """Return the statement that adds the rows of the query `source`, whatever their keys.
+
+    A MERGE that matches nothing, since keys are never null: it tells how many rows it added, and
+    leaves `mark` in Delta's log.
+    """
+    key = quoted(table.key[0])
+    names = [quoted(item) for item in table.names]
+    return (
+        f"MERGE INTO {name} t USING ({source}) s ON t.{key} IS NULL AND s.{key} <> {text(mark)}"
+        f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
         f" VALUES ({', '.join(f's.{item}' for item in names)})"
     )
 

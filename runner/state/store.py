@@ -26,6 +26,7 @@ from runner.state.contract import (
     table_of,
 )
 from runner.state.engine import Columns, Guard, TableReader, TableWriter
+from runner.state.features import obstacles
 from schemas.domain import Binding, Person, canonical
 from schemas.errors import StateError, StateLocked, StateVersionError
 from schemas.tables import (
@@ -140,6 +141,15 @@ class Reader:
         """Return rows as they are stored, JSON unparsed; see `StateReader.read`."""
         schema = TABLES[table]
         return list(codec.rows_of(self._tables.read(schema, columns or schema.names, where)))
+
+    def obstacles(self) -> list[tuple[Name, str]]:
+        """Return the features of tables with which another engine could not write to them."""
+        found: list[tuple[Name, str]] = []
+        for name in TABLES:
+            look = self._tables.look(name)
+            for feature in obstacles(look) if look else ():
+                found.append((name, feature))
+        return found
 
     def _all(
         self, name: Name, where: Mapping[str, Sequence[str]] | None = None
@@ -269,7 +279,9 @@ class Writer(Reader):
                 break
         with self._turn:
             self._lease = lease
-        self._raise_fence(lease.fence)
+        if present.held:
+            # Whoever gave it back has nothing under way that could still come.
+            self._raise_fence(lease.fence)
         return lease
 
     def renew_lease(self, ttl: float, now: str = "") -> Lease:

@@ -397,8 +397,9 @@ def test_names_and_places_come_from_the_settings(config: Config) -> None:
 
 
 def test_a_backend_that_is_not_there_is_refused(config: Config) -> None:
-    with pytest.raises(ConfigError, match="spark"):
-        read_state({"kind": "Settings", "state": {"backend": "spark"}}, config)
+    odd = replace(config, _environ={"TRUEUP_STATE_BACKEND": "oracle"})
+    with pytest.raises(ConfigError, match="oracle"):
+        read_state({"kind": "Settings"}, odd)
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a[b", "a|b"])

@@ -1,0 +1,566 @@
+"""The Databricks backend: Delta tables in Unity Catalog, reached through a SQL warehouse.
+
+Rows travel as one named parameter that holds JSON, which `from_json` takes apart and FAILFAST
+refuses where it is malformed. Every answer of the service costs a round trip, so that what can be
+asked in one statement is.
+
+A warehouse lets nobody set a commit's `userMetadata`: that is a setting of a Spark session, and
+`SET` there knows a few names only. The note of a commit therefore stands in the condition of its
+MERGE, where it is always true, and Delta's log keeps the condition with the commit: the same
+`DESCRIBE HISTORY` tells both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from runner.state import sql
+from runner.state.codec import lease_of, number, size, stamp_of
+from runner.state.commits import (
+    LEASE,
+    Look,
+    fenced_off,
+    found_tables,
+    mark_of,
+    marked,
+    refuse_newer,
+    repeat,
+)
+from runner.state.contract import Key, Merged
+from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
+from runner.state.warehouse import Answer, StatementFailed, Warehouse
+from schemas.domain import canonical
+from schemas.errors import StateError
+from schemas.tables import PLANNED, TABLES, VERSION, VERSION_PROPERTY, Column, Name, Table
+
+PAYLOAD = 6 * 2**20
+"""Bytes of rows that one statement carries; a statement may have 16 MiB, quotes escaped."""
+
+_MISSING = frozenset(
+    {
+        "TABLE_OR_VIEW_NOT_FOUND",
+        "SCHEMA_NOT_FOUND",
+        "NO_SUCH_CATALOG_EXCEPTION",
+        "CATALOG_NOT_FOUND",
+        "DELTA_TABLE_NOT_FOUND",
+    }
+)
+_NO_CATALOG = frozenset({"NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"})
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Where the tables of a state are.
+
+    Attributes:
+        prefix: stands before each table's name, as `home_`.
+    """
+
+    catalog: str
+    schema: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.catalog}.{self.schema}" + (f".{self.prefix}*" if self.prefix else "")
+
+    def label(self, name: Name) -> str:
+        """Return what people call a table."""
+        return f"{self.catalog}.{self.schema}.{self.prefix}{name}"
+
+    def name(self, name: Name) -> str:
+        """Return what a statement calls a table."""
+        return f"{self.quoted}.{sql.quoted(self.prefix + name)}"
+
+    @property
+    def quoted(self) -> str:
+        """What a statement calls the schema."""
+        return f"{sql.quoted(self.catalog)}.{sql.quoted(self.schema)}"
+
+
+class Missing(StateError):
+    """A table is not there, or the schema that it should be in."""
+
+
+class DatabricksTables:
+    """The tables of one state, for reading; nothing is ever created.
+
+    Each question is asked once: what the first answer was, it stays, as long as this object lives.
+
+    Args:
+        warehouse: runs the statements.
+        where: where the tables are.
+        tables: the schema that the caller knows.
+        version: the number of that schema.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        where: Schema,
+        *,
+        tables: Mapping[Name, Table] = TABLES,
+        version: int = VERSION,
+    ) -> None:
+        self._warehouse = warehouse
+        self._where = where
+        self._tables = tables
+        self._version = version
+        self._properties: list[Mapping[str, str] | None] = []
+        self._stamp = ""
+        self._answers: dict[str, Columns] = {}
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for people."""
+        return str(self._where)
+
+    def properties(self) -> Mapping[str, str] | None:
+        """Return the table properties of `bindings`, or `None` where there is no state."""
+        if not self._properties:
+            found = self._shown("bindings")
+            if found is not None:
+                refuse_newer(found, self._version, self.place)
+            self._properties.append(found)
+        return self._properties[0]
+
+    def stamp(self) -> str:
+        """Return a hash of the names of the files that hold the rows now."""
+        if not self._stamp:
+            if self.properties() is None:
+                return "0"
+            parts = " UNION ALL ".join(
+                f"SELECT {sql.text(name)} AS _part, {_FILES} AS _text FROM {self._where.name(name)}"
+                for name in PLANNED
+            )
+            self._stamp = _stamp(self._run(parts, "stamp", "bindings").rows())
+        return self._stamp
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Where | None = None,
+        newest: str = "",
+        limit: int | None = None,
+    ) -> Columns:
+        """Return columns of the rows that match; see `TableReader`."""
+        filters = {name: sorted(set(values)) for name, values in (where or {}).items()}
+        key = canonical([table.name, list(columns), filters, newest, limit])
+        if key not in self._answers:
+            self._answers[key] = self._read(table, columns, filters, newest, limit)
+        return self._answers[key]
+
+    def compare(self, rows: Iterable[tuple[str, str, str]]) -> Comparison:
+        """Compare wanted rows with the bound ones, in one statement; see `TableReader`.
+
+        The same statement tells the stamp, so that both are of one moment.
+        """
+        wanted = list(rows)
+        if self.properties() is None:
+            return Comparison(missing=tuple((a, p) for a, p, _ in wanted))
+        table = self._tables["bindings"]
+        found: Columns = {name: [] for name in table.names}
+        missing: list[int] = []
+        gone: set[Key] = set()
+        bound = 0
+        for statement, parameters in self._comparisons(table, wanted):
+            files: list[dict[str, Cell]] = []
+            answer = self._run(statement, "compare", "bindings", parameters)
+            for row in answer.rows():
+                if row["_part"] == "bound":
+                    bound += cast("int", row["_number"])
+                elif row["_part"] != "differs":
+                    files.append(row)
+                elif row["address"] is None:
+                    missing.append(cast("int", row["_place"]))
+                else:
+                    if row["_place"] is None:
+                        gone.add((cast("str", row["address"]), cast("str", row["platform"])))
+                    for name in table.names:
+                        found[name].append(row[name])
+            self._stamp = self._stamp or _stamp(files)
+        whole = {c.name: sql.arrived(c, found[c.name]) for c in table.columns}
+        return Comparison(
+            missing=tuple((wanted[place][0], wanted[place][1]) for place in sorted(missing)),
+            rows=whole,
+            gone=frozenset(gone),
+            bound=bound,
+        )
+
+    def log(self, name: Name) -> Iterator[LogRecord]:
+        """Yield the commits of a table, newest first; see `TableReader`."""
+        if self.properties() is None:
+            return
+        answer = self._run(f"DESCRIBE HISTORY {self._where.name(name)}", "read the log of", name)
+        for row in answer.rows():
+            note = row.get("userMetadata") or marked(str(row.get("operationParameters") or ""))
+            yield LogRecord(cast("int", row["version"]), _utc(str(row["timestamp"])), str(note))
+
+    def look(self, name: Name) -> Look | None:
+        """Return what a table is like now; see `Founder`."""
+        properties = self._shown(name)
+        if properties is None:
+            return None
+        whole = number(properties.get(VERSION_PROPERTY)) == self._version
+        columns = self._tables[name].names if whole else self._described(name)
+        return Look(properties, frozenset(columns))
+
+    def _read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Where,
+        newest: str,
+        limit: int | None,
+    ) -> Columns:
+        if self.properties() is None or not all(where.values()):
+            return {name: [] for name in columns}
+        there = self._columns(table)
+        picked = [column for name in columns for column in table.columns if column.name == name]
+        parts = [sql.carried(column, there) for column in picked]
+        statement = f"SELECT {', '.join(parts)} FROM {self._where.name(table.name)}"
+        batches: list[Columns] = []
+        for conditions, parameters in _filters(where):
+            asked = statement + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+            if newest:
+                asked += f" ORDER BY {sql.quoted(newest)} DESC"
+            if limit is not None:
+                asked += f" LIMIT {limit}"
+            batches.append(self._run(asked, "read", table.name, parameters).columns())
+        return {
+            column.name: sql.arrived(column, [c for batch in batches for c in batch[column.name]])
+            for column in picked
+        }
+
+    def _comparisons(
+        self, table: Table, wanted: Sequence[tuple[str, str, str]]
+    ) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield the statements that compare all of `wanted`, each for a range of addresses."""
+        there = self._columns(table)
+        rows: list[dict[str, Cell]] = [
+            {"place": place, "address": address, "platform": platform, "fingerprint": fingerprint}
+            for place, (address, platform, fingerprint) in enumerate(wanted)
+        ]
+        packs = list(_packed(sorted(rows, key=lambda row: str(row["address"])), whole="address"))
+        width = len(table.columns)
+        blank = ", ".join(["NULL"] * (width + 1))
+        for turn, (text, some) in enumerate(packs):
+            parameters = {"rows": text}
+            bounds: list[str] = []
+            if turn:
+                bounds.append("address >= :first")
+                parameters["first"] = str(some[0]["address"])
+            if turn + 1 < len(packs):
+                bounds.append("address < :next")
+                parameters["next"] = str(packs[turn + 1][1][0]["address"])
+            part = f"(SELECT * FROM {self._where.name('bindings')}"
+            part += f" WHERE {' AND '.join(bounds)})" if bounds else ")"
+            source = f"(SELECT {_inlined(_WANTED)})"
+            differing = sql.compare(table, part, source, there)
+            cells = ", ".join(sql.quoted(name) for name in table.names)
+            statement = (
+                f"SELECT 'differs' AS _part, CAST(NULL AS BIGINT) AS _number,"
+                f" CAST(NULL AS STRING) AS _text, _place, {cells} FROM ({differing})"
+                f" UNION ALL SELECT 'bound', count(*), NULL, {blank} FROM {part}"
+            )
+            for name in () if self._stamp or turn else PLANNED:
+                statement += (
+                    f" UNION ALL SELECT {sql.text(name)}, NULL, {_FILES}, {blank}"
+                    f" FROM {self._where.name(name)}"
+                )
+            yield statement, parameters
+
+    def _shown(self, name: Name) -> Mapping[str, str] | None:
+        """Return the properties of a table; `None` where it does not exist."""
+        try:
+            answer = self._run(f"SHOW TBLPROPERTIES {self._where.name(name)}", "look at", name)
+        except Missing:
+            return None
+        return {str(row["key"]): str(row["value"]) for row in answer.rows()}
+
+    def _columns(self, table: Table) -> frozenset[str]:
+        """Return the columns that a table has; all that we know unless it is an older one."""
+        if number((self.properties() or {}).get(VERSION_PROPERTY)) == self._version:
+            return frozenset(table.names)
+        return self._described(table.name)
+
+    def _described(self, name: Name) -> frozenset[str]:
+        answer = self._run(f"DESCRIBE TABLE {self._where.name(name)}", "look at", name)
+        return frozenset(str(row["col_name"]) for row in answer.rows())
+
+    def _run(
+        self,
+        statement: str,
+        doing: str,
+        name: Name,
+        parameters: Mapping[str, str] | None = None,
+        run: str = "",
+    ) -> Answer:
+        tags = {"application": "trueup", "purpose": f"{doing} {name}"}
+        if run:
+            tags["run"] = run
+        try:
+            return self._warehouse.run(statement, parameters, tags)
+        except StatementFailed as error:
+            if error.code in _MISSING:
+                raise Missing(
+                    f"the table {self._where.label(name)} is missing",
+                    hint="restore it with UNDROP TABLE, or run: trueup state init, which makes it"
+                    " anew",
+                ) from error
+            raise
+
+
+class DatabricksWriter(DatabricksTables):
+    """The tables of one state, for reading and writing. Always sees the latest version."""
+
+    def ensure(self) -> None:
+        """Create the schema, tables and columns that are missing; see `TableWriter`."""
+        present = self.properties()
+        # `bindings` comes last: where it is, the state is whole.
+        if number((present or {}).get(VERSION_PROPERTY)) == self._version:
+            return
+        self._properties.clear()
+        if present is None:
+            self._create_schema()
+        found_tables(self, self._tables, self._version, self.place)
+
+    def stamp(self) -> str:
+        """Return a hash of the names of the files that hold the rows now."""
+        self._stamp = ""
+        return super().stamp()
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        where: Where | None = None,
+        newest: str = "",
+        limit: int | None = None,
+    ) -> Columns:
+        """Return columns of the rows that match, as they are now; see `TableReader`."""
+        self._answers.clear()
+        return super().read(table, columns, where, newest, limit)
+
+    def merge(
+        self,
+        table: Table,
+        rows: Columns,
+        removed: Columns,
+        note: str,
+        *,
+        fence: int = 0,
+        guard: Guard | None = None,
+    ) -> Merged:
+        """Insert, replace and delete rows by key; see `TableWriter`.
+
+        In one commit, unless the rows are too many for one statement.
+        """
+        schema = sql.carried_schema(table.columns, removes=True, guarded=bool(guard))
+        source = sql.select_stored(
+            table, f"(SELECT {_inlined(schema)})", removes=True, guarded=bool(guard)
+        )
+        if fence:
+            source += f" WHERE {sql.not_fenced(self._where.name('runs'), LEASE, fence)}"
+        target = self._where.name(table.name)
+        statement = sql.merge(table, target, source, guard, mark=mark_of(note))
+        saved = _records(table, rows, guard, gone=False)
+        records = [*saved, *_records(table, removed, guard, gone=True)]
+        total = Merged()
+        for text, _ in _packed(records):
+            total = _sum(total, self._committed(table, statement, text, note))
+        if fence and (total == Merged() or total.inserted + total.updated < len(saved)):
+            self._refuse_fenced(fence)
+        return total
+
+    def append(self, table: Table, rows: Columns, note: str) -> None:
+        """Add rows; see `TableWriter`."""
+        schema = sql.carried_schema(table.columns, removes=False, guarded=False)
+        source = sql.select_stored(table, f"(SELECT {_inlined(schema)})")
+        statement = sql.append(table, self._where.name(table.name), source, mark=mark_of(note))
+        for text, some in _packed(_records(table, rows, None, gone=None)):
+            added = self._committed(table, statement, text, note).inserted
+            if added != len(some):
+                raise StateError(
+                    f"{len(some)} rows were to be added to {self._where.label(table.name)}; the"
+                    f" warehouse added {added}",
+                    hint="run: trueup state check",
+                )
+
+    def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Set table properties; see `TableWriter`.
+
+        A warehouse sets them whatever they were before, so what became of them is looked at.
+        """
+
+        def once() -> None:
+            present = self.properties() if name == "bindings" else self._shown(name)
+            while lacking := _lacking(present, change):
+                statement = sql.set_properties(self._where.name(name), lacking)
+                self._run(statement, "mark", name)
+                present = self._shown(name)
+                if name == "bindings":
+                    self._properties[:] = [present]
+
+        repeat(self._where.label(name), once)
+
+    def create(self, table: Table, properties: Mapping[str, str]) -> None:
+        """Create a table, with comments; see `Founder`."""
+        # Other engines could not write tables with row tracking, which may be on by default.
+        portable = {**properties, "delta.enableRowTracking": "false"}
+        statement = sql.create(table, self._where.name(table.name), portable)
+        self._run(statement, "create", table.name)
+
+    def add(self, name: Name, columns: Iterable[Column]) -> None:
+        """Add columns; see `Founder`."""
+        statement = sql.add_columns(self._where.name(name), columns)
+        repeat(self._where.label(name), lambda: self._run(statement, "add columns to", name))
+
+    def _create_schema(self) -> None:
+        statement = f"CREATE SCHEMA IF NOT EXISTS {self._where.quoted} COMMENT 'trueup'"
+        tags = {"application": "trueup", "purpose": "create the schema"}
+        try:
+            self._warehouse.run(statement, tags=tags)
+        except StatementFailed as error:
+            if error.code not in _NO_CATALOG:
+                raise
+            catalog = sql.quoted(self._where.catalog)
+            self._warehouse.run(f"CREATE CATALOG IF NOT EXISTS {catalog}", tags=tags)
+            self._warehouse.run(statement, tags=tags)
+
+    def _committed(self, table: Table, statement: str, text: str, note: str) -> Merged:
+        run = str(_json_object(note).get("run", ""))
+        where = self._where.label(table.name)
+        answer = repeat(
+            where, lambda: self._run(statement, "write to", table.name, {"rows": text}, run)
+        )
+        counts = {name: values[0] for name, values in answer.columns().items() if values}
+        found = [counts.get(f"num_{what}_rows") for what in ("inserted", "updated", "deleted")]
+        if not all(isinstance(count, int) for count in found):
+            raise StateError(
+                f"the warehouse does not say how many rows of {where} it changed",
+                hint="run: trueup state check",
+            )
+        return Merged(*cast("list[int]", found))
+
+    def _refuse_fenced(self, fence: int) -> None:
+        """Raise where somebody holds the lease under a greater number than `fence`."""
+        batch = self.read(self._tables["runs"], ["lease"], {"run_id": [LEASE]})
+        if batch["lease"] and lease_of(str(batch["lease"][0])).fence > fence:
+            raise fenced_off()
+
+
+_FILES = "to_json(collect_set(_metadata.file_name))"
+_WANTED = "place BIGINT, address STRING, platform STRING, fingerprint STRING"
+
+
+def _inlined(schema: str) -> str:
+    return f"inline(from_json(:rows, 'ARRAY<STRUCT<{schema}>>', map('mode', 'FAILFAST')))"
+
+
+def _records(
+    table: Table, rows: Columns, guard: Guard | None, *, gone: bool | None
+) -> list[dict[str, Cell]]:
+    """Return rows as the JSON objects that travel; what is null is left out."""
+    count = size(rows)
+    extra: dict[str, Cell] = {} if gone is None else {sql.GONE: gone}
+    if guard and guard.expected is not None:
+        extra[sql.EXPECTED] = guard.expected
+    return [
+        {
+            **{n: cell for n, cell in zip(table.names, row, strict=True) if cell is not None},
+            **extra,
+        }
+        for row in zip(*sql.carry(table, rows, count), strict=True)
+    ]
+
+
+def _packed(
+    records: Sequence[dict[str, Cell]], *, whole: str = ""
+) -> Iterator[tuple[str, Sequence[dict[str, Cell]]]]:
+    """Yield JSON arrays that each fit into a statement, with the records that they hold.
+
+    Args:
+        records: what is packed, in order.
+        whole: records that are alike in this stay together; such come one after the other.
+
+    Raises:
+        StateError: a text is no Unicode.
+    """
+    texts: list[str] = []
+    start = length = 0
+    for place, record in enumerate(records):
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        try:
+            weight = len(text.encode()) + 1
+        except UnicodeEncodeError as error:
+            raise StateError(
+                f"a text cannot be stored: {error.reason}", hint="it is no valid Unicode"
+            ) from error
+        split = not whole or record[whole] != records[place - 1][whole]
+        if texts and length + weight > PAYLOAD and split:
+            yield f"[{','.join(texts)}]", records[start:place]
+            texts, start, length = [], place, 0
+        texts.append(text)
+        length += weight
+    if texts or whole:
+        yield f"[{','.join(texts)}]", records[start:]
+
+
+def _filters(where: Where) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Yield conditions with their parameters; together they match what `where` does."""
+    few = {name: values for name, values in where.items() if len(values) == 1}
+    many = [(name, values) for name, values in where.items() if len(values) > 1]
+    conditions = [f"{sql.quoted(name)} = :only{place}" for place, name in enumerate(few)]
+    parameters = {f"only{place}": values[0] for place, values in enumerate(few.values())}
+    for place, (name, values) in enumerate(many[1:]):
+        conditions.append(_among(name, f"among{place}"))
+        parameters[f"among{place}"] = json.dumps(list(values))
+    if not many:
+        yield conditions, parameters
+        return
+    name, values = many[0]
+    for text, _ in _packed([{"v": value} for value in values]):
+        yield (
+            [*conditions, f"{sql.quoted(name)} IN (SELECT {_inlined('v STRING')})"],
+            {**parameters, "rows": text},
+        )
+
+
+def _among(name: str, marker: str) -> str:
+    return f"{sql.quoted(name)} IN (SELECT explode(from_json(:{marker}, 'ARRAY<STRING>')))"
+
+
+def _lacking(
+    present: Mapping[str, str] | None, change: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> dict[str, str]:
+    """Return the properties that `change` asks for and that the table does not have yet."""
+    have = present or {}
+    return {name: value for name, value in change(have).items() if have.get(name) != value}
+
+
+def _json_object(text: str) -> dict[str, object]:
+    value: object = json.loads(text) if text else {}
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _stamp(rows: Iterable[Mapping[str, Cell]]) -> str:
+    files = {row["_part"]: cast("list[str]", json.loads(str(row["_text"]))) for row in rows}
+    return stamp_of(files.get(name, []) for name in PLANNED)
+
+
+def _sum(left: Merged, right: Merged) -> Merged:
+    return Merged(
+        left.inserted + right.inserted, left.updated + right.updated, left.deleted + right.deleted
+    )
+
+
+def _utc(text: str) -> str:
+    """Return an instant as the warehouse writes it, in UTC and to the millisecond."""
+    moment = datetime.fromisoformat(text)
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
