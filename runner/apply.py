@@ -178,7 +178,11 @@ async def apply_plan(
     clock = clock or SystemClock()
     changes = _with_markers(plan.changes, state)
     bindings = {
-        key: replace(bound, base=follow_references(bound.base, desired.moved))
+        key: replace(
+            bound,
+            base=follow_references(bound.base, desired.moved),
+            drift=follow_references(bound.drift, desired.moved),
+        )
         for key, bound in _bindings_of(state, changes).items()
     }
     settled = {(item.address, item.platform): item for item in plan.settled}
@@ -257,7 +261,12 @@ class _Engine:
         self, platform: Platform, row: IntegrationRow | None
     ) -> contextlib.AbstractAsyncContextManager[Session]:
         name = platform.profile.platform
-        bound = {a: b.remote_id for (a, p), b in self.recorder.bindings.items() if p == name}
+        moved = self.desired.moved
+        bound = {
+            follow(address, moved): binding.remote_id
+            for (address, on), binding in self.recorder.bindings.items()
+            if on == name
+        }
         return session(
             platform,
             self.desired,

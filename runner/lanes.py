@@ -69,12 +69,6 @@ class Links:
         self._ids[address] = remote_id
         self._addresses[remote_id] = address
 
-    def rename(self, old: str, new: str) -> None:
-        """Remember that a resource has a new address."""
-        remote_id = self._ids.pop(old, "")
-        if remote_id:
-            self.bind(new, remote_id)
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -179,8 +173,14 @@ class Lane:
             await self._look_up(doubtful)
 
     async def _look_up(self, changes: Sequence[Change]) -> None:
-        if changes:
-            self._found |= await self.reconciler.find([self._wanted(c) for c in changes])
+        if not changes:
+            return
+        found = await self.reconciler.find([self._wanted(change) for change in changes])
+        for change in changes:
+            if seen := found.get(change.resource_id):
+                # Whatever is mended next may refer to it.
+                self.session.links.bind(change.address, seen.remote_id)
+        self._found |= found
 
     def _too_early(self, change: Change) -> float:
         """Return how many seconds it takes until a look-up is sure to find what was made."""
@@ -288,8 +288,6 @@ class Lane:
     async def _settle(self, results: Sequence[tuple[Change, Outcome]]) -> None:
         for change, outcome in results:
             if outcome.status == "applied" and outcome.remote_id:
-                if change.moved_from:
-                    self.session.links.rename(change.moved_from, change.address)
                 self.session.links.bind(change.address, outcome.remote_id)
                 if self.profile.linkable and outcome.url:
                     self.urls.setdefault(change.address, {})[change.platform] = outcome.url
@@ -357,28 +355,30 @@ class Lane:
         capabilities = self.profile.capabilities
         comparable = capabilities.observable(operation.change.kind)
         editable = capabilities.editable(operation.change.kind)
+        # What cannot be compared is sent again: the create may have died before it came to that.
         differing = tuple(
             FieldChange(name, found.fields.get(name), value)
             for name, value in operation.desired.items()
             if name in editable
-            and name in comparable
-            and not self._equal(name, found.fields.get(name), value)
+            and not self._equal(name, found.fields.get(name) if name in comparable else None, value)
         )
         change = replace(
             operation.change, action="update", remote_id=found.remote_id, fields=differing
         )
         mend = Operation(change, found.fields, operation.desired)
-        if found.archived:
-            return await self.reconciler.restore(mend)
         bound = Written(found.remote_id, found.url, found.revision)
-        if not differing:
+        if found.archived:
+            mended = await self.reconciler.restore(mend)
+        elif differing:
+            mended = await tried(self.reconciler.update(mend), self._name)
+        else:
             return bound
-        mended = await tried(self.reconciler.update(mend), self._name)
         if isinstance(mended, PlatformError):
             # It is there, which must not be forgotten; the next plan sees what it lacks.
             there = {item.name: item.before for item in differing}
             return replace(bound, complete=False, warnings=(str(mended),), fields=there)
-        return mended
+        url, revision = mended.url or found.url, mended.revision or found.revision
+        return replace(mended, url=url, revision=revision)
 
     def _equal(self, name: str, left: Value, right: Value) -> bool:
         canonical = self.session.platform.canonical

@@ -17,7 +17,7 @@ from reconcilers._budget import Clock, SystemClock
 from reconcilers._contract import Observed
 from runner.config import Config, now
 from runner.lanes import Session, tried
-from runner.plan import same
+from runner.plan import follow, follow_references, same
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, StateWriter
 from schemas.domain import Binding, Desired, Value
@@ -122,7 +122,7 @@ async def _read(
                 platform,
                 desired,
                 config,
-                bound={b.address: b.remote_id for b in bindings},
+                bound={follow(b.address, desired.moved): b.remote_id for b in bindings},
                 lookups=row.lookups,
                 limits=row.limits,
                 clock=clock,
@@ -137,7 +137,8 @@ async def _read(
                 binding = by_id.get(seen.remote_id)
                 if binding is None:
                     continue
-                drift = _drift(open_, binding, seen)
+                base = follow_references(binding.base, desired.moved)
+                drift = _drift(open_, replace(binding, base=base), seen)
                 if drift != binding.drift:
                     changed[binding.address] = replace(binding, drift=drift)
 

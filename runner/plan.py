@@ -242,7 +242,8 @@ class _Builder:
         profile = self.context.profiles[binding.platform]
         after = self._projected(resource, binding.platform)
         base = follow_references(binding.base, self.context.moved)
-        fields = self._differences(resource, binding, base, after)
+        drift = follow_references(binding.drift, self.context.moved)
+        fields = self._differences(resource, replace(binding, drift=drift), base, after)
         editable = profile.capabilities.editable(resource.kind)
         changed = tuple(f for f in fields if f.name in editable)
         for item in fields:
@@ -251,7 +252,7 @@ class _Builder:
         moved_from = binding.address if binding.address != resource.address else ""
         peace = {
             name: after[name]
-            for name, seen in binding.drift.items()
+            for name, seen in drift.items()
             if name in after and same(seen, after[name])
         }
         if not changed and not moved_from:
