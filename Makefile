@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format generate bench lock clean
+.PHONY: help demo test crash check format generate bench lock clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ demo: $(STAMP)   ## watch a project declared in YAML appear on four platforms
 
 test: $(STAMP)   ## run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
+
+crash: $(STAMP)  ## kill an apply wherever it can die, and count what the next one leaves wrong
+	$(BIN)/python -m tests.e2e.crashes
 
 check: $(STAMP)  ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
