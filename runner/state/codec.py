@@ -417,9 +417,10 @@ def _cell(table: Table, column: Column, row: Row) -> Cell:
     fits = False
     match column.type:
         case "JSON":
-            return canonical(value)
+            return _whole(table, column, canonical(value))
         case "STRING":
-            fits = isinstance(value, str)
+            if isinstance(value, str):
+                return _whole(table, column, value)
         case "BOOLEAN":
             fits = isinstance(value, bool)
         case "BIGINT":
@@ -435,6 +436,19 @@ def _cell(table: Table, column: Column, row: Row) -> Cell:
             hint="this is a bug in trueup; nothing was written",
         )
     return cast("Cell", value)
+
+
+def _whole(table: Table, column: Column, text: str) -> str:
+    """Return a text if it can be written as UTF-8."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise StateError(
+                f"{table.name}.{column.name} cannot hold surrogates, which are half a character",
+                hint="look for a cut emoji in the specs or on the platform",
+            ) from error
+    return text
 
 
 def _is_date(text: str) -> bool:

@@ -147,8 +147,8 @@ class Reader:
         found: list[tuple[Name, str]] = []
         for name in TABLES:
             look = self._tables.look(name)
-            for feature in obstacles(look) if look else ():
-                found.append((name, feature))
+            if look:
+                found.extend((name, feature) for feature in obstacles(look))
         return found
 
     def _all(
