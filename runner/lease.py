@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING
 from schemas.errors import StateError, StateLocked, TrueupError
 
 if TYPE_CHECKING:
-    from runner.state.contract import Lease, StateWriter
+    from runner.state.contract import StateWriter
 
 TTL = 60.0
 """Seconds after which the lease of a run that says nothing any more may be taken over."""
 
 LOOK_EVERY = 5.0
 """Seconds between two looks whether a lease that is waited for is free."""
+
+CHANGING_HANDS = 50
+"""Tenths of a second in which a run that has locked the file takes the lease, or gives it back."""
 
 
 class Holder:
@@ -104,16 +107,28 @@ def leased(state: StateWriter, run_id: str, lock: Path, *, wait: float) -> Gener
 
 
 def _acquire(state: StateWriter, run_id: str, lock: Path, stack: contextlib.ExitStack) -> None:
-    with contextlib.ExitStack() as attempt:
-        exclusive = _locked(lock, attempt)
-        lease = state.lease()
-        if exclusive and lease and lease.who.rpartition("@")[2] == socket.gethostname():
-            # A holder on this machine that lived would have the file locked.
-            state.break_lease()
-        elif exclusive is False:
-            raise _busy(lease)
-        state.acquire_lease(run_id, who(), TTL)
-        stack.push(attempt.pop_all())
+    for _ in range(CHANGING_HANDS):
+        with contextlib.ExitStack() as attempt:
+            exclusive = _locked(lock, attempt)
+            lease = state.lease()
+            if exclusive is not False:
+                here = lease and lease.who.rpartition("@")[2] == socket.gethostname()
+                if exclusive and here:
+                    # A holder on this machine that lived would have the file locked.
+                    state.break_lease()
+                state.acquire_lease(run_id, who(), TTL)
+                stack.push(attempt.pop_all())
+                return
+            if lease:
+                raise StateLocked(
+                    f"{lease.who} holds the lease since {lease.since} (run {lease.run_id})",
+                    hint="it is at work on this machine: wait for it with --wait",
+                )
+        time.sleep(0.1)
+    raise StateLocked(
+        f"another run on this machine has locked {lock}, and does not take the lease",
+        hint="wait for it with --wait",
+    )
 
 
 def _locked(path: Path, stack: contextlib.ExitStack) -> bool | None:
@@ -137,18 +152,6 @@ def _locked(path: Path, stack: contextlib.ExitStack) -> bool | None:
     except OSError:
         return None
     return True
-
-
-def _busy(lease: Lease | None) -> StateLocked:
-    if lease is None:
-        return StateLocked(
-            "another run on this machine is about to take the lease",
-            hint="wait for it with --wait",
-        )
-    return StateLocked(
-        f"{lease.who} holds the lease since {lease.since} (run {lease.run_id})",
-        hint="it is alive and at work on this machine: wait for it with --wait",
-    )
 
 
 def who() -> str:
