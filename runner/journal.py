@@ -76,7 +76,7 @@ class Journal:
         Raises:
             StateError: they could not be written; the caller must stop applying.
         """
-        lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
+        lines = [json.dumps(asdict(entry)) + "\n" for entry in entries]
         rest = memoryview("".join(lines).encode())
         try:
             size = os.fstat(self._file).st_size
@@ -109,7 +109,7 @@ def read(path: Path) -> list[Entry]:
     """Return the entries of a journal; lines that were torn are left out."""
     adapter = _adapter()
     entries: list[Entry] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             entries.append(adapter.validate_json(line))
         except ValueError:
