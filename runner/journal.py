@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from schemas.errors import StateError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+CLOSED = -1
+"""No file has this descriptor, so that a write to it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Journal:
     def __init__(self, folder: Path, run_id: str) -> None:
         self._queue: list[Entry] = []
         self._turn = asyncio.Lock()
+        self._open = threading.Lock()
         self._broken: StateError | None = None
         self.path = folder / f"{run_id}.jsonl"
         try:
@@ -77,25 +82,31 @@ class Journal:
             StateError: they could not be written; the caller must stop applying.
         """
         lines = [json.dumps(asdict(entry)) + "\n" for entry in entries]
-        rest = memoryview("".join(lines).encode())
-        try:
-            size = os.fstat(self._file).st_size
+        with self._open:
             try:
-                while rest:
-                    rest = rest[os.write(self._file, rest) :]
-                os.fsync(self._file)
-            except OSError:
-                # A line without its end would spoil the one that comes after it.
-                os.ftruncate(self._file, size)
-                raise
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+                self._extend("".join(lines).encode())
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
 
     def close(self, *, discard: bool) -> None:
         """Close the file; `discard` it once all of it is in the state."""
-        os.close(self._file)
+        # A run that is cut off does not hear of a write that a thread is still at.
+        with self._open:
+            os.close(self._file)
+            self._file = CLOSED
         if discard:
             self.path.unlink(missing_ok=True)
+
+    def _extend(self, data: bytes) -> None:
+        size, rest = os.fstat(self._file).st_size, memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
+        except OSError:
+            # A line without its end would spoil the one that comes after it.
+            os.ftruncate(self._file, size)
+            raise
 
 
 def leftovers(folder: Path) -> list[tuple[Path, list[Entry]]]:
