@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from schemas.domain import Desired
 
     _Task = tuple[Document[spec.Project], str, tuple[str, ...]]
+
+_ENGINE = ("TRUEUP_STATE_BACKEND", "TRUEUP_SPARK_JARS", "TRUEUP_DATABRICKS_WAREHOUSE_ID")
 
 MOST = 14
 """Of a longer output, the demo shows the beginning and the end."""
@@ -139,7 +142,8 @@ def run_demo(root: Path, *, keep: bool, colour: bool) -> None:
             seed = _seed(_workspace(folder))
             with (
                 serving(World(seed=seed, limits=False)) as sandbox,
-                _environment(sandbox.environment()),
+                _environment({**_engine(), **sandbox.environment()}),
+                _state(folder, keep=keep),
             ):
                 _Story(folder, repo, sandbox, Paint(colour)).tell(own=(root / "specs").is_dir())
     finally:
@@ -181,6 +185,29 @@ def _workspace(folder: Path) -> Workspace:
     from runner.workspace import Workspace
 
     return Workspace(read_config(folder))
+
+
+def _engine() -> dict[str, str]:
+    """Return the settings that say where the state is kept: as asked for, but never the real one.
+
+    The specs may name a state that others use; the demo's tables bear a name of their own.
+    """
+    kept = {name: os.environ[name] for name in _ENGINE if os.environ.get(name)}
+    backend = kept.setdefault("TRUEUP_STATE_BACKEND", "local")
+    return kept if backend == "local" else {**kept, "TRUEUP_STATE_NAME": f"demo_{token_hex(3)}"}
+
+
+@contextlib.contextmanager
+def _state(folder: Path, *, keep: bool) -> Generator[None]:
+    """Drop the demo's tables after the block, unless they are kept."""
+    from runner.state import discard_state
+
+    try:
+        yield
+    finally:
+        if not keep:
+            place = _workspace(folder)
+            discard_state(place.loaded.settings, place.config)
 
 
 @contextlib.contextmanager

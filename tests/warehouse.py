@@ -13,6 +13,7 @@ import base64
 import contextlib
 import json
 import re
+import shutil
 import threading
 import uuid
 from collections.abc import Generator, Mapping
@@ -253,6 +254,10 @@ class Workspace:
             self._check_catalog(created[1])
             folder = self.schemas.setdefault((created[1], created[2]), self.folder / created[2])
             folder.mkdir(exist_ok=True)
+            return [], []
+        if dropped := re.fullmatch(rf"DROP TABLE IF EXISTS {_THREE_PARTS.pattern}", text):
+            folder = self.schemas.get((dropped[1], dropped[2]), self.folder) / dropped[3]
+            shutil.rmtree(folder, ignore_errors=True)
             return [], []
         query = _bound(text, parameters)
         names = set(_THREE_PARTS.findall(query))

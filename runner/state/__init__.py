@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 _BACKENDS = ("local", "spark", "databricks")
 
-__all__ = ["check_state", "lock_file", "open_state", "read_state"]
+__all__ = [
+    "check_state",
+    "discard_state",
+    "lock_file",
+    "open_state",
+    "read_state",
+    "tables_at",
+    "tables_at_for_writing",
+]
 
 
 def read_state(settings: Settings, config: Config) -> StateReader:
@@ -38,7 +46,7 @@ def read_state(settings: Settings, config: Config) -> StateReader:
     """
     from runner.state.store import Reader
 
-    return Reader(_reader(settings, config))
+    return Reader(_reader(settings, "", config))
 
 
 def open_state(settings: Settings, config: Config) -> StateWriter:
@@ -51,9 +59,17 @@ def open_state(settings: Settings, config: Config) -> StateWriter:
     """
     from runner.state.store import Writer
 
-    engine = _writer(settings, config)
+    engine = _writer(settings, "", config)
     engine.ensure()
     return Writer(engine)
+
+
+def discard_state(settings: Settings, config: Config) -> None:
+    """Drop the tables of a state that nobody needs any more, where no folder goes with them."""
+    if _backend(settings, config) == "databricks":
+        from runner.state.databricks import DatabricksWriter
+
+        DatabricksWriter(_warehouse(settings, config), _schema(settings, config)).discard()
 
 
 def lock_file(settings: Settings, config: Config) -> Path:
@@ -63,18 +79,60 @@ def lock_file(settings: Settings, config: Config) -> Path:
     where several checkouts may have one state elsewhere, among the temporary files.
     """
     if _backend(settings, config) == "databricks":
-        name = hash_of([str(_schema(settings)), config.variable("DATABRICKS_HOST")])
+        name = hash_of([str(_schema(settings, config)), config.variable("DATABRICKS_HOST")])
         return Path(tempfile.gettempdir()) / f"trueup-{os.getuid()}" / f"{name[:16]}.lock"
     folder, prefix = _folder(settings, config)
     return folder / f"{prefix}lease.lock"
 
 
-def _reader(settings: Settings, config: Config) -> TableReader:
-    match _backend(settings, config):
+def tables_at(where: str, settings: Settings, config: Config) -> TableReader:
+    """Return the tables at a place for reading.
+
+    Args:
+        where: `local`, `spark` or `databricks`, alone for the place that the settings name, or with
+            one of its own: `local:folder`, `spark:folder/`, `spark:schema`,
+            `databricks:catalog.schema`. Empty for what is configured.
+        settings: name the rest.
+        config: names the rest.
+
+    Raises:
+        ConfigError: there is no such backend.
+    """
+    return _reader(*_at(where, settings), config)
+
+
+def tables_at_for_writing(where: str, settings: Settings, config: Config) -> TableWriter:
+    """Return the tables at a place for writing, as they are; see `tables_at`."""
+    return _writer(*_at(where, settings), config)
+
+
+def _at(where: str, settings: Settings) -> tuple[Settings, str]:
+    """Return settings that name the place, and its backend."""
+    backend, _, place = where.partition(":")
+    if where and backend not in _BACKENDS:
+        raise ConfigError(
+            f"there is no state backend `{backend}`", hint=f"use {', '.join(_BACKENDS)}"
+        )
+    if not place:
+        return settings, backend
+    state = settings.get("state", {}).copy()
+    for key in ("path", "catalog", "schema"):
+        state.pop(key, None)
+    if backend == "local" or "/" in place:
+        state["path"] = place
+    else:
+        *catalog, state["schema"] = place.rsplit(".", 1)
+        if catalog:
+            state["catalog"] = catalog[0]
+    return {**settings, "state": state}, backend
+
+
+def _reader(settings: Settings, backend: str, config: Config) -> TableReader:
+    match backend or _backend(settings, config):
         case "databricks":
             from runner.state.databricks import DatabricksTables
 
-            return DatabricksTables(_warehouse(settings, config), _schema(settings))
+            return DatabricksTables(_warehouse(settings, config), _schema(settings, config))
         case "spark":
             from runner.state.session import open_session
             from runner.state.spark import SparkTables
@@ -86,12 +144,12 @@ def _reader(settings: Settings, config: Config) -> TableReader:
             return LocalTables(*_folder(settings, config))
 
 
-def _writer(settings: Settings, config: Config) -> TableWriter:
-    match _backend(settings, config):
+def _writer(settings: Settings, backend: str, config: Config) -> TableWriter:
+    match backend or _backend(settings, config):
         case "databricks":
             from runner.state.databricks import DatabricksWriter
 
-            return DatabricksWriter(_warehouse(settings, config), _schema(settings))
+            return DatabricksWriter(_warehouse(settings, config), _schema(settings, config))
         case "spark":
             from runner.state.session import open_session
             from runner.state.spark import SparkWriter
@@ -116,11 +174,11 @@ def _folder(settings: Settings, config: Config) -> tuple[Path, str]:
     """Return the folder of the tables and what stands before their names."""
     state = settings.get("state", {})
     folder = config.root / state["path"] if "path" in state else config.local / "state"
-    return folder, _prefix(settings)
+    return folder, _prefix(settings, config)
 
 
-def _prefix(settings: Settings) -> str:
-    name = settings.get("state", {}).get("name", "")
+def _prefix(settings: Settings, config: Config) -> str:
+    name = config.variable("TRUEUP_STATE_NAME") or settings.get("state", {}).get("name", "")
     return f"{name}_" if name else ""
 
 
@@ -131,17 +189,19 @@ def _place(settings: Settings, config: Config) -> Place:
     state = settings.get("state", {})
     if "schema" in state:
         catalog = [state["catalog"]] if "catalog" in state else []
-        return Place(".".join([*catalog, state["schema"]]), _prefix(settings))
+        return Place(".".join([*catalog, state["schema"]]), _prefix(settings, config))
     return Place(*_folder(settings, config))
 
 
-def _schema(settings: Settings) -> Schema:
+def _schema(settings: Settings, config: Config) -> Schema:
     """Return where Databricks has the tables."""
     from runner.state.databricks import Schema
 
     state = settings.get("state", {})
     return Schema(
-        state.get("catalog", "jwp763"), state.get("schema", "orchestrator"), _prefix(settings)
+        state.get("catalog", "jwp763"),
+        state.get("schema", "orchestrator"),
+        _prefix(settings, config),
     )
 
 

@@ -391,6 +391,12 @@ class DatabricksWriter(DatabricksTables):
                     hint="run: trueup state check",
                 )
 
+    def tidy(self, name: Name, hours: int) -> None:
+        """Make a table's files few, and delete old ones; see `TableWriter`."""
+        table = self._where.name(name)
+        repeat(self._where.label(name), lambda: self._run(f"OPTIMIZE {table}", "tidy", name))
+        self._run(f"VACUUM {table} RETAIN {hours} HOURS", "tidy", name)
+
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
         """Set table properties; see `TableWriter`.
 
@@ -419,6 +425,11 @@ class DatabricksWriter(DatabricksTables):
         """Add columns; see `Founder`."""
         statement = sql.add_columns(self._where.name(name), columns)
         repeat(self._where.label(name), lambda: self._run(statement, "add columns to", name))
+
+    def discard(self) -> None:
+        """Drop all tables of the state, the one that says that there is a state first."""
+        for name in sorted(self._tables):
+            self._run(f"DROP TABLE IF EXISTS {self._where.name(name)}", "drop", name)
 
     def _create_schema(self) -> None:
         statement = f"CREATE SCHEMA IF NOT EXISTS {self._where.quoted} COMMENT 'trueup'"
