@@ -391,6 +391,76 @@ def state_check(context: click.Context, as_json: bool) -> None:
     say("the state is sound")
 
 
+@state.command(
+    "copy",
+    cls=Examples,
+    examples="""
+    trueup state copy --from local --to spark:tables/
+    trueup state copy --from local --to databricks:jwp763.orchestrator
+    """,
+)
+@flag("--from", "source", required=True, metavar="PLACE", help="Backend, or BACKEND:WHERE.")
+@flag("--to", "target", required=True, metavar="PLACE", help="The same; must have no state yet.")
+@click.pass_context
+def state_copy(context: click.Context, source: str, target: str) -> None:
+    """Copy the state to another backend, and prove that both are equal."""
+    from runner.state import tables_at, tables_at_for_writing
+    from runner.state.transfer import copy_state
+
+    place = workspace(context)
+    settings, config = place.loaded.settings, place.config
+    to = tables_at_for_writing(target, settings, config)
+    moved = copy_state(tables_at(source, settings, config), to)
+    click.echo(f"{moved} at {to.place}")
+
+
+@state.command("export", cls=Examples, examples="trueup state export state.jsonl.gz")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_context
+def state_export(context: click.Context, file: Path) -> None:
+    """Write the state to one portable file, and prove that it is equal."""
+    from runner.state import tables_at
+    from runner.state.transfer import export_state
+
+    place = workspace(context)
+    moved = export_state(tables_at("", place.loaded.settings, place.config), file)
+    click.echo(f"{moved} in {file}")
+
+
+@state.command("import", cls=Examples, examples="trueup state import state.jsonl.gz")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_context
+def state_import(context: click.Context, file: Path) -> None:
+    """Take the state from such a file; there must be none yet."""
+    from runner.state import tables_at_for_writing
+    from runner.state.transfer import import_state
+
+    place = workspace(context)
+    to = tables_at_for_writing("", place.loaded.settings, place.config)
+    click.echo(f"{import_state(file, to)} at {to.place}")
+
+
+@state.command("optimize")
+@flag(
+    "--keep",
+    default=30,
+    type=click.IntRange(min=7),
+    metavar="DAYS",
+    help="Keep replaced files so long, for time travel.  [default: 30]",
+)
+@click.pass_context
+def state_optimize(context: click.Context, keep: int) -> None:
+    """Make the tables' files few and delete old ones; saved plans become stale."""
+    from runner.state import tables_at_for_writing
+    from schemas.tables import TABLES
+
+    place = workspace(context)
+    tables = tables_at_for_writing("", place.loaded.settings, place.config)
+    for name in TABLES:
+        tables.tidy(name, keep * 24)
+    click.echo(f"{len(TABLES)} tables are compact at {tables.place}")
+
+
 @state.command("unlock")
 @flag("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.pass_context

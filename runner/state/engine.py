@@ -7,6 +7,7 @@ and nulls, with dates and instants as ISO text. It knows nothing of bindings, ru
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -140,6 +141,18 @@ class TableReader(Protocol):
 class TableWriter(TableReader, Protocol):
     """A backend that may write. Lost races are done again on the new version, within reason."""
 
+    def hold(self) -> None:
+        """Know that nobody else writes until `let_go`: what was read may be taken for what is."""
+        ...
+
+    def let_go(self) -> None:
+        """Send what waits; from now on, others may write again."""
+        ...
+
+    def batch(self, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Send what this thread commits in the block when it ends, in order; see `StateWriter`."""
+        ...
+
     def ensure(self) -> None:
         """Create the tables that are missing and add the columns that are; safe to repeat.
 
@@ -172,6 +185,10 @@ class TableWriter(TableReader, Protocol):
 
     def append(self, table: Table, rows: Columns, note: str) -> None:
         """Add rows, in one commit."""
+        ...
+
+    def tidy(self, name: Name, hours: int) -> None:
+        """Make a table's files few, and delete those replaced more than `hours` ago."""
         ...
 
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:

@@ -64,6 +64,9 @@ class Moved:
     rows: Mapping[Name, int]
     digest: str
 
+    def __str__(self) -> str:
+        return f"{sum(self.rows.values())} rows, equal on both sides, SHA-256 {self.digest[:16]}"
+
 
 def copy_state(source: Source, target: TableWriter) -> Moved:
     """Copy all rows, with the state's id and repos, into a place that has no state yet.

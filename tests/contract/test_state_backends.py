@@ -16,9 +16,12 @@ from deltalake import DeltaTable
 
 from runner.state.contract import Commit, IntegrationRow, Merged, ResourceRow, RunRow
 from runner.state.engine import Columns
+from runner.state.features import obstacles
+from runner.state.local import LocalWriter
 from runner.state.session import Session
 from runner.state.spark import Place, SparkWriter
 from runner.state.store import Reader, Writer
+from runner.state.transfer import copy_state
 from schemas.domain import Person, Value
 from schemas.errors import StateError, StateLocked, StateVersionError
 from schemas.tables import MIGRATIONS, TABLES, Column, Migration, fold
@@ -324,6 +327,53 @@ def test_one_engine_reads_and_merges_what_the_other_wrote(
     with pytest.raises(StateLocked, match="taken away"):
         theirs.save_bindings([binding("a/late")], RUN)
     assert ours.save_bindings([replace(text, url="x")], RUN) == Merged(updated=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), itertools.pairwise((*ENGINES, ENGINES[0])), ids=lambda name: name
+)
+def test_a_state_copied_to_another_engine_is_equal(
+    request: pytest.FixtureRequest, filled: Filled, tmp_path: Path, one: str, other: str
+) -> None:
+    first, second = engine_called(one, request), engine_called(other, request)
+    source, target = filled(first), tmp_path / "copy"
+    second.founded(target)
+    moved = copy_state(first.tables(source), second.table_writer(target))
+    assert moved.rows["bindings"] == 3
+    _check_filled(reader(second, target))
+    assert reader(second, target).identity() == reader(first, source).identity()
+
+
+@pytest.mark.parametrize(
+    ("setting", "feature"),
+    [
+        ("'delta.enableRowTracking' = 'true'", "rowTracking"),
+        ("'delta.enableInCommitTimestamps' = 'true'", "inCommitTimestamp"),
+        ("'delta.feature.allowColumnDefaults' = 'supported'", "allowColumnDefaults"),
+        ("'delta.enableTypeWidening' = 'true'", "typeWidening"),
+    ],
+)
+def test_what_delta_rs_could_not_write_is_told_by_every_engine(
+    spark: Session, spark_engine: Spark, tmp_path: Path, setting: str, feature: str
+) -> None:
+    folder = spark_engine.founded(tmp_path / "state")
+    table = Place(folder).name("runs")
+    spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ({setting})")
+    look = spark_engine.tables(folder).look("runs")
+    assert look is not None
+    assert feature in obstacles(look)
+    with pytest.raises(StateError, match=r"runs.*(feature|unsupported)") as caught:
+        LocalWriter(folder).ensure()
+    assert caught.value.hint
+
+
+def test_tidying_keeps_all_rows(engine: Engine, folder: Path) -> None:
+    state = writer(engine, folder)
+    for i in range(2):
+        state.append_logs([log("r", i, "a/b")], RUN)
+    engine.table_writer(folder).tidy("sync_logs", 7 * 24)
+    assert len(DeltaTable(str(folder / "sync_logs")).file_uris()) == 1
+    assert len(state.read("sync_logs")) == 2
 
 
 def test_spark_keeps_tables_in_a_schema_and_does_lost_races_again(

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from runner.config import Config, read_config
-from runner.state import local, open_state, read_state
+from runner.state import large, local, open_state, read_state
 from runner.state.contract import IntegrationRow, Merged, ResourceRow, RunRow
 from runner.state.engine import Columns
 from runner.state.local import LocalTables, LocalWriter
@@ -143,7 +143,12 @@ def test_bindings_can_be_asked_for_by_address_and_platform(tmp_path: Path) -> No
     assert state.remote_ids("linear") == {f"p/t{i}": f"linear-p/t{i}" for i in range(3)}
 
 
-def test_a_diff_returns_only_what_differs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["few rows", "many rows"])
+def test_a_diff_returns_only_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "many rows":
+        monkeypatch.setattr(large, "LARGE", 2)
     state = writer(tmp_path)
     drifted = replace(binding("p/drifted"), drift={"title": "By hand"})
     begun = pending("p/begun")
@@ -165,7 +170,11 @@ def test_a_diff_returns_only_what_differs(tmp_path: Path) -> None:
     assert diff.bound == 5
 
 
-def test_a_key_that_is_there_twice_is_never_taken_for_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_key_that_is_there_twice_is_never_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(large, "LARGE", many)
     state = writer(tmp_path)
     rows = [{**_row("p/t"), "desired_hash": fingerprint} for fingerprint in ("f1", "f2")]
     state.append("bindings", rows, RUN)
