@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import generate, octodns_peer
+from bench import generate, octodns_peer, scale
 from bench.agreed import agree_on_everything
 from runner.sandbox._world import TOKENS, World
 from runner.sandbox.server import serving
 
 BIN = Path(sys.executable).parent
 ROUNDS = 5
+SIZES = [1_000, 10_000, 100_000]
 
 
 def main() -> None:
@@ -32,11 +33,15 @@ def main() -> None:
         "plan": cold_plan,
         "apply": apply_thousand,
         "speed": creates_a_second,
+        "scale": scaled_diff,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("sections", nargs="*", choices=[[], *sections], metavar="SECTION")
-    chosen = parser.parse_args().sections or list(sections)
-    for name in chosen:
+    parser.add_argument("--full", action="store_true", help="scale: a million tasks as well")
+    asked = parser.parse_args()
+    if asked.full:
+        SIZES.append(1_000_000)
+    for name in asked.sections or list(sections):
         with tempfile.TemporaryDirectory(prog_name(name)) as folder:
             sections[name](Path(folder))
 
@@ -118,6 +123,26 @@ def one_at_a_time(origin: str) -> float:
         for _ in range(50):
             client.get(f"{origin}/motion/v1/workspaces", headers={"X-API-Key": TOKENS["motion"]})
         return 50 / (time.monotonic() - started)
+
+
+def scaled_diff(folder: Path) -> None:
+    """The diff of a whole state of N tasks on four platforms, 1,000 of its bindings changed."""
+    title("Diff inside the engine, N tasks on four platforms, 1,000 bindings changed")
+    before: dict[str, float] = {}
+    for size in SIZES:
+        scale.write_state(folder / str(size), size)
+        for engine in ("local", "spark"):
+            command = [sys.executable, "-m", "bench.scale", engine, folder / str(size), str(size)]
+            done = json.loads(run(command).stdout)
+            each = done["busy"] / size / 4 * 1e6
+            slope = f", {each / before[engine]:.2f} of the size before" if engine in before else ""
+            before[engine] = each
+            row(
+                f"{size} tasks, {engine}",
+                f"{done['seconds']:.2f} s",
+                f"{done['busy']:.2f} s of processor time, {done['memory']:.0f} MB,"
+                f" {each:.2f} us a binding{slope}",
+            )
 
 
 def compare(

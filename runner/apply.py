@@ -313,7 +313,8 @@ class _Engine:
                 )
             )
         if rows:
-            self.state.save_integrations(rows, self.recorder.label("integrations"))
+            with self.state.batch(wait=True):
+                self.state.save_integrations(rows, self.recorder.label("integrations"))
 
 
 async def _all(lanes: Sequence[Coroutine[None, None, None]]) -> None:

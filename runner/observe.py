@@ -75,8 +75,7 @@ async def refresh(
     results = dict(zip(asked, await asyncio.gather(*reads), strict=True))
     changed = [b for result in results.values() for b in result.changed]
     commit = Commit(run_id, desired.commit, "observe")
-    if changed:
-        state.save_bindings([replace(b, updated_at=now(), run_id=run_id) for b in changed], commit)
+    drifted = [replace(b, updated_at=now(), run_id=run_id) for b in changed]
     rows = [
         replace(
             known.get(name) or IntegrationRow(name),
@@ -89,7 +88,9 @@ async def refresh(
         for name, result in results.items()
         if not result.error
     ]
-    if rows:
+    # The cursor comes last: without it, the next observation finds the same again.
+    with state.batch(wait=True):
+        state.save_bindings(drifted, commit)
         state.save_integrations(rows, commit)
     return Refreshed(
         changed=len(changed),

@@ -126,8 +126,9 @@ def _recorded(
     commit = Commit(run_id, place.desired.commit, "run")
     if not plan.changes and not plan.settled:
         return Applied(run_id)
-    state.save_run(run, commit)
-    state.save_people(place.desired.people.values(), commit, at=run.started_at)
+    with state.batch(wait=True):
+        state.save_run(run, commit)
+        state.save_people(place.desired.people.values(), commit, at=run.started_at)
     ended = replace(run, status="failed")
     try:
         applied = asyncio.run(_run(place, plan, state, run_id, stop, clock))

@@ -135,10 +135,12 @@ class Recorder:
         with self._turn:
             lines, self._entries = self._entries, []
             try:
-                self._commit(lines, self.label(action))
+                with self._state.batch():
+                    logged = self._commit(lines, self.label(action))
             except BaseException:
                 self._entries[:0] = lines
                 raise
+            self._logged.update(logged)
 
     def settle(self, settled: Iterable[Settlement]) -> None:
         """Record what needed no request: moved fingerprints, and bindings that are let go."""
@@ -161,21 +163,23 @@ class Recorder:
             folded.saved[key] = replace(
                 peace, desired_hash=item.fingerprint, pending=None, updated_at=at
             )
-        self._save(folded, self.label("settle"))
+        with self._state.batch():
+            self._save(folded, self.label("settle"))
 
-    def _commit(self, lines: Sequence[_Line], commit: Commit) -> None:
+    def _commit(self, lines: Sequence[_Line], commit: Commit) -> set[int]:
+        """Commit what is new in `lines`; return the places of those that are in the log then."""
         logs = [
             LogRow.of(self._run_id, line.seq, line.entry.at, line.entry.change, line.entry.outcome)
             for line in lines
             if line.seq not in self._logged
         ]
         self._state.append_logs(logs, commit)
-        self._logged.update(row.seq for row in logs)
         folded = _Folded()
         for line in lines:
             if line.news:
                 self._fold(line.entry, folded)
         self._save(folded, commit)
+        return {row.seq for row in logs}
 
     def _save(self, folded: _Folded, commit: Commit) -> None:
         bindings = {**self.bindings, **folded.saved}

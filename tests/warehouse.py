@@ -262,7 +262,7 @@ class Workspace:
         query = _bound(text, parameters)
         names = set(_THREE_PARTS.findall(query))
         query = _THREE_PARTS.sub(lambda found: self._path(query, *found.groups()), query)
-        writes = re.match(r"MERGE|CREATE|ALTER", query)
+        writes = re.match(r"MERGE|CREATE|ALTER|BEGIN|OPTIMIZE|VACUUM", query)
         with contextlib.ExitStack() as stack:
             if writes:
                 folder = self.schemas[next(iter(names))[:2]]

@@ -67,7 +67,7 @@ def open_state(settings: Settings, config: Config) -> StateWriter:
 def discard_state(settings: Settings, config: Config) -> None:
     """Drop the tables of a state that nobody needs any more, where no folder goes with them."""
     if _backend(settings, config) == "databricks":
-        from runner.state.databricks import DatabricksWriter
+        from runner.state.databricks_writer import DatabricksWriter
 
         DatabricksWriter(_warehouse(settings, config), _schema(settings, config)).discard()
 
@@ -147,7 +147,7 @@ def _reader(settings: Settings, backend: str, config: Config) -> TableReader:
 def _writer(settings: Settings, backend: str, config: Config) -> TableWriter:
     match backend or _backend(settings, config):
         case "databricks":
-            from runner.state.databricks import DatabricksWriter
+            from runner.state.databricks_writer import DatabricksWriter
 
             return DatabricksWriter(_warehouse(settings, config), _schema(settings, config))
         case "spark":

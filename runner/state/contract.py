@@ -7,6 +7,7 @@ where there is none. Rows are whole: what is saved replaces what was there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -368,6 +369,20 @@ class StateWriter(StateReader, Protocol):
 
         Raises:
             StateVersionError: it belongs to another repo.
+        """
+        ...
+
+    def batch(self, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Let this thread's commits in the block go together where the engine is far away.
+
+        They are made in order, when the block ends; nothing in it may read what it wrote. What
+        they return is what was asked for, and what became of it is looked at then.
+
+        Args:
+            wait: they may wait for the next commit, and are lost if the process dies before.
+
+        Raises:
+            StateError: one of them failed; those after it were not made.
         """
         ...
 

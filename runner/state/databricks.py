@@ -13,34 +13,29 @@ MERGE, where it is always true, and Delta's log keeps the condition with the com
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
 from runner.state import sql
-from runner.state.codec import lease_of, number, size, stamp_of
+from runner.state.codec import number, stamp_of
 from runner.state.commits import (
-    LEASE,
     Look,
-    fenced_off,
-    found_tables,
-    mark_of,
     marked,
     refuse_newer,
-    repeat,
 )
-from runner.state.contract import Key, Merged
-from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Where
+from runner.state.contract import Key
+from runner.state.engine import Cell, Columns, Comparison, LogRecord, Where
 from runner.state.warehouse import Answer, StatementFailed, Warehouse
 from schemas.domain import canonical
 from schemas.errors import StateError
-from schemas.tables import PLANNED, TABLES, VERSION, VERSION_PROPERTY, Column, Name, Table
+from schemas.tables import PLANNED, TABLES, VERSION, VERSION_PROPERTY, Name, Table
 
 PAYLOAD = 6 * 2**20
 """Bytes of rows that one statement carries; a statement may have 16 MiB, quotes escaped."""
 
-_MISSING = frozenset(
+MISSING = frozenset(
     {
         "TABLE_OR_VIEW_NOT_FOUND",
         "SCHEMA_NOT_FOUND",
@@ -133,10 +128,10 @@ class DatabricksTables:
             if self.properties() is None:
                 return "0"
             parts = " UNION ALL ".join(
-                f"SELECT {sql.text(name)} AS _part, {_FILES} AS _text FROM {self._where.name(name)}"
+                f"SELECT {sql.text(name)} AS _part, {FILES} AS _text FROM {self._where.name(name)}"
                 for name in PLANNED
             )
-            self._stamp = _stamp(self._run(parts, "stamp", "bindings").rows())
+            self._stamp = stamp_in(self._run(parts, "stamp", "bindings").rows())
         return self._stamp
 
     def read(
@@ -182,7 +177,7 @@ class DatabricksTables:
                         gone.add((cast("str", row["address"]), cast("str", row["platform"])))
                     for name in table.names:
                         found[name].append(row[name])
-            self._stamp = self._stamp or _stamp(files)
+            self._stamp = self._stamp or stamp_in(files)
         whole = {c.name: sql.arrived(c, found[c.name]) for c in table.columns}
         return Comparison(
             missing=tuple((wanted[place][0], wanted[place][1]) for place in sorted(missing)),
@@ -245,7 +240,7 @@ class DatabricksTables:
             {"place": place, "address": address, "platform": platform, "fingerprint": fingerprint}
             for place, (address, platform, fingerprint) in enumerate(wanted)
         ]
-        packs = list(_packed(sorted(rows, key=lambda row: str(row["address"])), whole="address"))
+        packs = list(packed(sorted(rows, key=lambda row: str(row["address"])), whole="address"))
         width = len(table.columns)
         blank = ", ".join(["NULL"] * (width + 1))
         for turn, (text, some) in enumerate(packs):
@@ -259,7 +254,7 @@ class DatabricksTables:
                 parameters["next"] = str(packs[turn + 1][1][0]["address"])
             part = f"(SELECT * FROM {self._where.name('bindings')}"
             part += f" WHERE {' AND '.join(bounds)})" if bounds else ")"
-            source = f"(SELECT {_inlined(_WANTED)})"
+            source = f"(SELECT {inlined(_WANTED)})"
             differing = sql.compare(table, part, source, there)
             cells = ", ".join(sql.quoted(name) for name in table.names)
             statement = (
@@ -269,7 +264,7 @@ class DatabricksTables:
             )
             for name in () if self._stamp or turn else PLANNED:
                 statement += (
-                    f" UNION ALL SELECT {sql.text(name)}, NULL, {_FILES}, {blank}"
+                    f" UNION ALL SELECT {sql.text(name)}, NULL, {FILES}, {blank}"
                     f" FROM {self._where.name(name)}"
                 )
             yield statement, parameters
@@ -306,7 +301,7 @@ class DatabricksTables:
         try:
             return self._warehouse.run(statement, parameters, tags)
         except StatementFailed as error:
-            if error.code in _MISSING:
+            if error.code in MISSING:
                 raise Missing(
                     f"the table {self._where.label(name)} is missing",
                     hint="restore it with UNDROP TABLE, or run: trueup state init, which makes it"
@@ -315,182 +310,16 @@ class DatabricksTables:
             raise
 
 
-class DatabricksWriter(DatabricksTables):
-    """The tables of one state, for reading and writing. Always sees the latest version."""
-
-    def ensure(self) -> None:
-        """Create the schema, tables and columns that are missing; see `TableWriter`."""
-        present = self.properties()
-        # `bindings` comes last: where it is, the state is whole.
-        if number((present or {}).get(VERSION_PROPERTY)) == self._version:
-            return
-        self._properties.clear()
-        if present is None:
-            self._create_schema()
-        found_tables(self, self._tables, self._version, self.place)
-
-    def stamp(self) -> str:
-        """Return a hash of the names of the files that hold the rows now."""
-        self._stamp = ""
-        return super().stamp()
-
-    def read(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        where: Where | None = None,
-        newest: str = "",
-        limit: int | None = None,
-    ) -> Columns:
-        """Return columns of the rows that match, as they are now; see `TableReader`."""
-        self._answers.clear()
-        return super().read(table, columns, where, newest, limit)
-
-    def merge(
-        self,
-        table: Table,
-        rows: Columns,
-        removed: Columns,
-        note: str,
-        *,
-        fence: int = 0,
-        guard: Guard | None = None,
-    ) -> Merged:
-        """Insert, replace and delete rows by key; see `TableWriter`.
-
-        In one commit, unless the rows are too many for one statement.
-        """
-        schema = sql.carried_schema(table.columns, removes=True, guarded=bool(guard))
-        source = sql.select_stored(
-            table, f"(SELECT {_inlined(schema)})", removes=True, guarded=bool(guard)
-        )
-        if fence:
-            source += f" WHERE {sql.not_fenced(self._where.name('runs'), LEASE, fence)}"
-        target = self._where.name(table.name)
-        statement = sql.merge(table, target, source, guard, mark=mark_of(note))
-        saved = _records(table, rows, guard, gone=False)
-        records = [*saved, *_records(table, removed, guard, gone=True)]
-        total = Merged()
-        for text, _ in _packed(records):
-            total = _sum(total, self._committed(table, statement, text, note))
-        if fence and (total == Merged() or total.inserted + total.updated < len(saved)):
-            self._refuse_fenced(fence)
-        return total
-
-    def append(self, table: Table, rows: Columns, note: str) -> None:
-        """Add rows; see `TableWriter`."""
-        schema = sql.carried_schema(table.columns, removes=False, guarded=False)
-        source = sql.select_stored(table, f"(SELECT {_inlined(schema)})")
-        statement = sql.append(table, self._where.name(table.name), source, mark=mark_of(note))
-        for text, some in _packed(_records(table, rows, None, gone=None)):
-            added = self._committed(table, statement, text, note).inserted
-            if added != len(some):
-                raise StateError(
-                    f"{len(some)} rows were to be added to {self._where.label(table.name)}; the"
-                    f" warehouse added {added}",
-                    hint="run: trueup state check",
-                )
-
-    def tidy(self, name: Name, hours: int) -> None:
-        """Make a table's files few, and delete old ones; see `TableWriter`."""
-        table = self._where.name(name)
-        repeat(self._where.label(name), lambda: self._run(f"OPTIMIZE {table}", "tidy", name))
-        self._run(f"VACUUM {table} RETAIN {hours} HOURS", "tidy", name)
-
-    def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        """Set table properties; see `TableWriter`.
-
-        A warehouse sets them whatever they were before, so what became of them is looked at.
-        """
-
-        def once() -> None:
-            present = self.properties() if name == "bindings" else self._shown(name)
-            while lacking := _lacking(present, change):
-                statement = sql.set_properties(self._where.name(name), lacking)
-                self._run(statement, "mark", name)
-                present = self._shown(name)
-                if name == "bindings":
-                    self._properties[:] = [present]
-
-        repeat(self._where.label(name), once)
-
-    def create(self, table: Table, properties: Mapping[str, str]) -> None:
-        """Create a table, with comments; see `Founder`."""
-        # Other engines could not write tables with row tracking, which may be on by default.
-        portable = {**properties, "delta.enableRowTracking": "false"}
-        statement = sql.create(table, self._where.name(table.name), portable)
-        self._run(statement, "create", table.name)
-
-    def add(self, name: Name, columns: Iterable[Column]) -> None:
-        """Add columns; see `Founder`."""
-        statement = sql.add_columns(self._where.name(name), columns)
-        repeat(self._where.label(name), lambda: self._run(statement, "add columns to", name))
-
-    def discard(self) -> None:
-        """Drop all tables of the state, the one that says that there is a state first."""
-        for name in sorted(self._tables):
-            self._run(f"DROP TABLE IF EXISTS {self._where.name(name)}", "drop", name)
-
-    def _create_schema(self) -> None:
-        statement = f"CREATE SCHEMA IF NOT EXISTS {self._where.quoted} COMMENT 'trueup'"
-        tags = {"application": "trueup", "purpose": "create the schema"}
-        try:
-            self._warehouse.run(statement, tags=tags)
-        except StatementFailed as error:
-            if error.code not in _NO_CATALOG:
-                raise
-            catalog = sql.quoted(self._where.catalog)
-            self._warehouse.run(f"CREATE CATALOG IF NOT EXISTS {catalog}", tags=tags)
-            self._warehouse.run(statement, tags=tags)
-
-    def _committed(self, table: Table, statement: str, text: str, note: str) -> Merged:
-        run = str(_json_object(note).get("run", ""))
-        where = self._where.label(table.name)
-        answer = repeat(
-            where, lambda: self._run(statement, "write to", table.name, {"rows": text}, run)
-        )
-        counts = {name: values[0] for name, values in answer.columns().items() if values}
-        found = [counts.get(f"num_{what}_rows") for what in ("inserted", "updated", "deleted")]
-        if not all(isinstance(count, int) for count in found):
-            raise StateError(
-                f"the warehouse does not say how many rows of {where} it changed",
-                hint="run: trueup state check",
-            )
-        return Merged(*cast("list[int]", found))
-
-    def _refuse_fenced(self, fence: int) -> None:
-        """Raise where somebody holds the lease under a greater number than `fence`."""
-        batch = self.read(self._tables["runs"], ["lease"], {"run_id": [LEASE]})
-        if batch["lease"] and lease_of(str(batch["lease"][0])).fence > fence:
-            raise fenced_off()
-
-
-_FILES = "to_json(collect_set(_metadata.file_name))"
+FILES = "to_json(collect_set(_metadata.file_name))"
 _WANTED = "place BIGINT, address STRING, platform STRING, fingerprint STRING"
 
 
-def _inlined(schema: str) -> str:
-    return f"inline(from_json(:rows, 'ARRAY<STRUCT<{schema}>>', map('mode', 'FAILFAST')))"
+def inlined(schema: str, marker: str = "rows") -> str:
+    """Return the expression that makes rows of the JSON in a parameter."""
+    return f"inline(from_json(:{marker}, 'ARRAY<STRUCT<{schema}>>', map('mode', 'FAILFAST')))"
 
 
-def _records(
-    table: Table, rows: Columns, guard: Guard | None, *, gone: bool | None
-) -> list[dict[str, Cell]]:
-    """Return rows as the JSON objects that travel; what is null is left out."""
-    count = size(rows)
-    extra: dict[str, Cell] = {} if gone is None else {sql.GONE: gone}
-    if guard and guard.expected is not None:
-        extra[sql.EXPECTED] = guard.expected
-    return [
-        {
-            **{n: cell for n, cell in zip(table.names, row, strict=True) if cell is not None},
-            **extra,
-        }
-        for row in zip(*sql.carry(table, rows, count), strict=True)
-    ]
-
-
-def _packed(
+def packed(
     records: Sequence[dict[str, Cell]], *, whole: str = ""
 ) -> Iterator[tuple[str, Sequence[dict[str, Cell]]]]:
     """Yield JSON arrays that each fit into a statement, with the records that they hold.
@@ -535,9 +364,9 @@ def _filters(where: Where) -> Iterator[tuple[list[str], dict[str, str]]]:
         yield conditions, parameters
         return
     name, values = many[0]
-    for text, _ in _packed([{"v": value} for value in values]):
+    for text, _ in packed([{"v": value} for value in values]):
         yield (
-            [*conditions, f"{sql.quoted(name)} IN (SELECT {_inlined('v STRING')})"],
+            [*conditions, f"{sql.quoted(name)} IN (SELECT {inlined('v STRING')})"],
             {**parameters, "rows": text},
         )
 
@@ -546,28 +375,10 @@ def _among(name: str, marker: str) -> str:
     return f"{sql.quoted(name)} IN (SELECT explode(from_json(:{marker}, 'ARRAY<STRING>')))"
 
 
-def _lacking(
-    present: Mapping[str, str] | None, change: Callable[[Mapping[str, str]], Mapping[str, str]]
-) -> dict[str, str]:
-    """Return the properties that `change` asks for and that the table does not have yet."""
-    have = present or {}
-    return {name: value for name, value in change(have).items() if have.get(name) != value}
-
-
-def _json_object(text: str) -> dict[str, object]:
-    value: object = json.loads(text) if text else {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _stamp(rows: Iterable[Mapping[str, Cell]]) -> str:
+def stamp_in(rows: Iterable[Mapping[str, Cell]]) -> str:
+    """Return the stamp from the rows of an answer that list the files of each table."""
     files = {row["_part"]: cast("list[str]", json.loads(str(row["_text"]))) for row in rows}
     return stamp_of(files.get(name, []) for name in PLANNED)
-
-
-def _sum(left: Merged, right: Merged) -> Merged:
-    return Merged(
-        left.inserted + right.inserted, left.updated + right.updated, left.deleted + right.deleted
-    )
 
 
 def _utc(text: str) -> str:

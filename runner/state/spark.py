@@ -8,6 +8,7 @@ extension (pyspark 4.2.0, verified 2026-11-24).
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runner.state import sql
+from runner.state import large, sql
 from runner.state.codec import lease_of, size, stamp_of
 from runner.state.commits import (
     LEASE,
@@ -166,11 +167,9 @@ class SparkTables:
         if frame is None:
             return Comparison(missing=tuple((a, p) for a, p, _ in wanted))
         table = self._tables["bindings"]
-        schema = "address STRING, platform STRING, fingerprint STRING, place BIGINT"
-        batch = [(*row, place) for place, row in enumerate(wanted)]
         with (
             self._explained("bindings", "read"),
-            self._view(self._spark.createDataFrame(batch, schema)) as asked,
+            self._asked(wanted) as asked,
             self._view(frame) as bound,
         ):
             query = sql.compare(table, bound, asked, frozenset(frame.columns))
@@ -185,6 +184,40 @@ class SparkTables:
             frozenset(unwanted),
             count,
         )
+
+    @contextlib.contextmanager
+    def _asked(self, wanted: list[tuple[str, str, str]]) -> Generator[str]:
+        """Give what is wanted a name; many rows go by a file if the session is on this machine."""
+        names = ("address", "platform", "fingerprint")
+        if len(wanted) < large.LARGE or not self._is_here():
+            schema = ", ".join([*(f"{name} STRING" for name in names), "place BIGINT"])
+            batch = [(*row, place) for place, row in enumerate(wanted)]
+            with self._view(self._spark.createDataFrame(batch, schema)) as asked:
+                yield asked
+            return
+        with tempfile.TemporaryDirectory(prefix="trueup-") as folder, self._compiled():
+            large.stage(Path(folder) / "wanted", names, wanted)
+            yield f"delta.{sql.quoted(f'{folder}/wanted')}"
+
+    def _is_here(self) -> bool:
+        remote = type(self._spark).__module__.startswith("pyspark.sql.connect")
+        return not remote and (self._spark.conf.get("spark.master") or "").startswith("local")
+
+    @contextlib.contextmanager
+    def _compiled(self) -> Generator[None]:
+        """Let Spark compile its queries, which only pays for many rows."""
+        options = {
+            "spark.sql.codegen.wholeStage": "true",
+            "spark.sql.codegen.factoryMode": "FALLBACK",
+        }
+        before = {name: self._spark.conf.get(name) for name in options}
+        try:
+            for name, value in options.items():
+                self._spark.conf.set(name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                self._spark.conf.set(name, value or "")
 
     def log(self, name: Name) -> Iterator[LogRecord]:
         """Yield the commits of a table, newest first; see `TableReader`."""
@@ -284,6 +317,16 @@ class SparkWriter(SparkTables):
 
     Always sees the latest version. Safe to use from several threads and processes.
     """
+
+    def hold(self) -> None:
+        """Do nothing: the session may be asked again."""
+
+    def let_go(self) -> None:
+        """Do nothing: nothing waits."""
+
+    def batch(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Commit each by itself."""
+        return contextlib.nullcontext()
 
     def ensure(self) -> None:
         """Create the tables and columns that are missing; see `TableWriter`."""

@@ -113,17 +113,28 @@ def merge(table: Table, name: str, source: str, guard: Guard | None, mark: str =
 
 
 def append(table: Table, name: str, source: str, mark: str) -> str:
-    """Return the statement that adds the rows of the query `source`, whatever their keys.
+    """Return the statement that adds the rows of the query `source` unless they are there.
 
-    A MERGE that matches nothing, since keys are never null: it tells how many rows it added, and
-    leaves `mark` in Delta's log.
+    It may be carried out again when nobody knows whether it was, and leaves `mark` in Delta's log.
     """
-    key = quoted(table.key[0])
+    key = " AND ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in table.key)
     names = [quoted(item) for item in table.names]
     return (
-        f"MERGE INTO {name} t USING ({source}) s ON t.{key} IS NULL AND s.{key} <> {text(mark)}"
+        f"MERGE INTO {name} t USING ({source}) s"
+        f" ON {key} AND s.{quoted(table.key[0])} <> {text(mark)}"
         f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
         f" VALUES ({', '.join(f's.{item}' for item in names)})"
+    )
+
+
+def written(table: Table, name: str, source: str, place: int) -> str:
+    """Return the query for what became of a merge: rows that are as saved, and rows not gone."""
+    key = " AND ".join(f"t.{quoted(key)} = s.{quoted(key)}" for key in table.key)
+    same = " AND ".join(f"t.{quoted(item)} <=> s.{quoted(item)}" for item in table.names)
+    return (
+        f"SELECT CAST({place} AS BIGINT) AS _place,"
+        f" count_if(NOT s.{GONE} AND {same}) AS _saved, count_if(s.{GONE}) AS _left"
+        f" FROM ({source}) s JOIN {name} t ON {key}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -191,6 +192,10 @@ class Writer(Reader):
 
         self._engine.alter("bindings", change)
 
+    def batch(self, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Let this thread's commits in the block go together; see `StateWriter.batch`."""
+        return self._engine.batch(wait=wait)
+
     def merge(self, table: Name, rows: Iterable[Row], commit: Commit) -> Merged:
         """Insert or replace whole rows by key, in one commit; see `StateWriter.merge`."""
         schema = TABLES[table]
@@ -282,6 +287,7 @@ class Writer(Reader):
         if present.held:
             # Whoever gave it back has nothing under way that could still come.
             self._raise_fence(lease.fence)
+        self._engine.hold()
         return lease
 
     def renew_lease(self, ttl: float, now: str = "") -> Lease:
@@ -298,10 +304,13 @@ class Writer(Reader):
 
     def release_lease(self) -> None:
         """Give the lease back; nothing happens where it was lost already."""
-        with self._turn:
-            if self._lease.held:
-                self._swap(_lease_text(self._lease), replace(self._lease, held=False))
-            self._lease = Lease()
+        try:
+            self._engine.let_go()
+        finally:
+            with self._turn:
+                if self._lease.held:
+                    self._swap(_lease_text(self._lease), replace(self._lease, held=False))
+                self._lease = Lease()
 
     def break_lease(self) -> Lease | None:
         """Take the lease from whoever holds it; return what it was, `None` if nobody held it."""

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from runner.state.databricks import DatabricksTables, DatabricksWriter, Schema
+from runner.state.databricks import DatabricksTables, Schema
+from runner.state.databricks_writer import DatabricksWriter
 from runner.state.engine import TableReader, TableWriter
 from runner.state.local import LocalTables, LocalWriter
 from runner.state.session import Session

@@ -11,7 +11,8 @@ import pytest
 from runner.config import Config, read_config
 from runner.state import open_state, read_state
 from runner.state.commits import LostRace
-from runner.state.databricks import DatabricksTables, DatabricksWriter, Schema
+from runner.state.databricks import DatabricksTables, Schema
+from runner.state.databricks_writer import DatabricksWriter
 from runner.state.session import Session
 from runner.state.store import Reader, Writer
 from runner.state.warehouse import RERUNS, StatementFailed, Warehouse, sign_in

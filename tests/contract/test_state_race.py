@@ -1,0 +1,61 @@
+"""Two processes on two engines write to the same tables at once: nothing is lost, ever.
+
+`TRUEUP_RACES=20` makes more rounds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from runner.state import check_state
+from runner.state.contract import Commit, ResourceRow
+from runner.state.local import LocalTables, LocalWriter
+from runner.state.store import Reader, Writer
+from tests.contract import engines
+from tests.contract.engines import Spark
+from tests.unit.states import binding, log
+
+pytestmark = pytest.mark.xdist_group("spark")
+spark_engine = engines.spark_engine
+ROUNDS = int(os.environ.get("TRUEUP_RACES", "5"))
+
+
+def test_two_engines_that_commit_at_once_lose_nothing(spark_engine: Spark, tmp_path: Path) -> None:
+    folder = spark_engine.founded(tmp_path / "state")
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        gate = manager.Barrier(2)
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            theirs = pool.submit(_write_locally, folder, gate)
+            _write(Writer(spark_engine.table_writer(folder)), "spark", 1, gate)
+            theirs.result(timeout=120)
+    state = Reader(LocalTables(folder))
+    assert len(state.bindings()) == 4 * ROUNDS + 1
+    assert len(state.read("sync_logs")) == 4 * ROUNDS
+    assert [item.code for item in check_state(state) if item.severity == "error"] == []
+    assert {entry.run_id for entry in state.history()} == {"local", "spark"}
+    assert DeltaTable(str(folder / "sync_logs")).version() >= 4 * ROUNDS
+
+
+def _write_locally(folder: Path, gate: threading.Barrier) -> None:
+    _write(Writer(LocalWriter(folder)), "local", 3, gate)
+
+
+def _write(state: Writer, name: str, each: int, gate: threading.Barrier) -> None:
+    """Commit in every round when the other does too; delta-rs, being faster, more often."""
+    run = Commit(name, action="apply")
+    for turn in range(ROUNDS):
+        gate.wait(timeout=120)
+        for i in range(each):
+            address = f"{name}/t{turn}-{i}"
+            state.save_bindings([binding(address)], run)
+            state.save_bindings([binding("both", fingerprint=name)], run)
+            state.save_resources([ResourceRow(address, "task")], run)
+            state.append_logs([log(name, turn * each + i, address)], run)
