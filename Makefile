@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check format generate bench lock clean
+.PHONY: help demo test soak crash check format generate bench lock clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,8 +21,11 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP)   ## watch a project declared in YAML appear on four platforms
 	@$(BIN)/trueup demo
 
-test: $(STAMP)   ## run every test
+test: $(STAMP)   ## run the tests, but for those that take minutes
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
+
+soak: $(STAMP)   ## run the tests that take minutes
+	$(BIN)/pytest -m soak tests
 
 crash: $(STAMP)  ## kill an apply wherever it can die, and count what the next one leaves wrong
 	$(BIN)/python -m tests.e2e.crashes

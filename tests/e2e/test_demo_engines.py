@@ -12,7 +12,7 @@ from runner.state.session import Session
 from tests.e2e.shell import Shell
 from tests.warehouse import Workspace, serving
 
-pytestmark = pytest.mark.xdist_group("spark")
+pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.soak]
 
 _PASSING = re.compile(
     r"127\.0\.0\.1:\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{10}\b"
