@@ -330,7 +330,7 @@ def test_one_engine_reads_and_merges_what_the_other_wrote(
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), itertools.pairwise((*ENGINES, ENGINES[0])), ids=lambda name: name
+    ("one", "other"), list(itertools.pairwise((*ENGINES, ENGINES[0]))), ids=lambda name: name
 )
 def test_a_state_copied_to_another_engine_is_equal(
     request: pytest.FixtureRequest, filled: Filled, tmp_path: Path, one: str, other: str
