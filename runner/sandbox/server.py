@@ -243,7 +243,7 @@ def serving(
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
-            self.scope["sandbox.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            cast("dict[str, object]", self.scope)["sandbox.abort"] = self.transport.abort
 
     world = world or World()
     standins = stand_ins(world, platforms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -69,7 +70,7 @@ class Links:
         return next((a for a, bound in self.ids.items() if bound == remote_id), None)
 
 
-class Desk(Generic[S]):
+class Desk(ABC, Generic[S]):
     """Carries out changes as the engine does, and remembers what was agreed on.
 
     The settings `token`, `limits`, `people` and `lookups` reach the reconciler with `fresh`.
@@ -249,9 +250,9 @@ class Desk(Generic[S]):
         self._counted = len(self.world.traffic)
         return [self.line(exchange) for exchange in traffic]
 
+    @abstractmethod
     def line(self, exchange: Exchange) -> str:
         """Return a request as an assertion wants to see it."""
-        raise NotImplementedError
 
     def object(self, address: str) -> dict[str, Any]:
         """Return an object as the stand-in shows it."""

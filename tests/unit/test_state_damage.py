@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from deltalake import DeltaTable
 
 from schemas.errors import StateError
 from tests.unit.states import NOW, RUN, binding, pending, reader, writer
+
+NOBODY = 65534
+"""The user id that owns nothing, by convention."""
 
 
 @pytest.fixture
@@ -86,15 +92,36 @@ def test_something_else_in_the_place_of_the_folder_is_reported(tmp_path: Path) -
     assert "move it away" in caught.value.hint
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_reported(state: Path) -> None:
-    folder = state / "state" / "bindings"
-    folder.chmod(0o500)
+@contextlib.contextmanager
+def as_nobody(folder: Path) -> Generator[None]:
+    """Be a user without privileges, whom `folder` belongs to; root may write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
     try:
-        with pytest.raises(StateError, match="cannot write to the table bindings") as caught:
-            writer(state).save_bindings([binding("a/d")], RUN)
+        yield
     finally:
-        folder.chmod(0o700)
+        os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_written_is_reported() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        writer(root).save_bindings([binding("a/b")], RUN)
+        folder = root / "state" / "bindings"
+        with as_nobody(root):
+            log = folder / "_delta_log"
+            folder.chmod(0o500)
+            log.chmod(0o500)
+            try:
+                with pytest.raises(StateError, match="cannot write to the table bindings") as caught:
+                    writer(root).save_bindings([binding("a/d")], RUN)
+            finally:
+                folder.chmod(0o700)
+                log.chmod(0o700)
     assert "writable" in caught.value.hint
 
 
