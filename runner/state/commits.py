@@ -172,3 +172,17 @@ def turn(folder: Path, prefix: str, *, alone: bool) -> Generator[None]:
     with (folder / f"{prefix}commits.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
+
+
+class AtOnce:
+    """What a writer is that is quick to ask and to commit: nothing is held back or remembered."""
+
+    def hold(self) -> None:
+        """Do nothing; see `TableWriter`."""
+
+    def let_go(self) -> None:
+        """Do nothing: nothing waits."""
+
+    def batch(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Commit each by itself."""
+        return contextlib.nullcontext()

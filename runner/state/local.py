@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from runner.state import large
 from runner.state.codec import size, stamp_of
 from runner.state.commits import (
+    AtOnce,
     LostRace,
     check_fence,
     found_tables,
@@ -314,21 +315,11 @@ class LocalTables:
             ) from error
 
 
-class LocalWriter(LocalTables):
+class LocalWriter(AtOnce, LocalTables):
     """The tables of one state below a folder, for reading and writing.
 
     Always sees the latest version. Safe to use from several threads and processes.
     """
-
-    def hold(self) -> None:
-        """Do nothing: it is quick to ask again."""
-
-    def let_go(self) -> None:
-        """Do nothing: nothing waits."""
-
-    def batch(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
-        """Commit each by itself: that is quick."""
-        return contextlib.nullcontext()
 
     def ensure(self) -> None:
         """Create the tables and columns that are missing; see `TableWriter`."""

@@ -20,6 +20,7 @@ from runner.state import large, sql
 from runner.state.codec import lease_of, size, stamp_of
 from runner.state.commits import (
     LEASE,
+    AtOnce,
     LostRace,
     fenced_off,
     found_tables,
@@ -313,21 +314,11 @@ class SparkTables:
             ) from error
 
 
-class SparkWriter(SparkTables):
+class SparkWriter(AtOnce, SparkTables):
     """The tables of one state, for reading and writing.
 
     Always sees the latest version. Safe to use from several threads and processes.
     """
-
-    def hold(self) -> None:
-        """Do nothing: the session may be asked again."""
-
-    def let_go(self) -> None:
-        """Do nothing: nothing waits."""
-
-    def batch(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
-        """Commit each by itself."""
-        return contextlib.nullcontext()
 
     def ensure(self) -> None:
         """Create the tables and columns that are missing; see `TableWriter`."""
