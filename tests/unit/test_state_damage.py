@@ -117,7 +117,9 @@ def test_a_folder_that_may_not_be_written_is_reported() -> None:
             folder.chmod(0o500)
             log.chmod(0o500)
             try:
-                with pytest.raises(StateError, match="cannot write to the table bindings") as caught:
+                with pytest.raises(
+                    StateError, match="cannot write to the table bindings"
+                ) as caught:
                     writer(root).save_bindings([binding("a/d")], RUN)
             finally:
                 folder.chmod(0o700)
