@@ -19,7 +19,8 @@ import click
 
 from reconcilers import for_platform
 from reconcilers._contract import Field, Limits, Profile
-from runner.cli import Examples, Flag, cli
+from runner.cli import cli
+from runner.commands import Examples, Flag
 from runner.render import seconds
 from schemas.domain import ACTIONS, PLATFORMS, Kind
 from schemas.tables import TABLES

@@ -1,0 +1,169 @@
+"""From specs to platforms: plan and apply, and what has become of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.commands import JSON, Examples, colour, flag, workspace
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from schemas.domain import Plan
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup plan
+    trueup plan --json | jq .summary
+    trueup plan --out plan.json && trueup apply plan.json
+    """,
+)
+@JSON
+@flag("--markdown", is_flag=True, help="Print Markdown, for a merge request.")
+@flag("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also save it for apply.")
+@flag("--refresh", is_flag=True, help="Ask the platforms first what people changed there.")
+@flag("--verbose", "-v", is_flag=True, help="Show every field of what is created.")
+@flag("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.pass_context
+def plan(
+    context: click.Context,
+    as_json: bool,
+    markdown: bool,
+    out: Path | None,
+    refresh: bool,
+    verbose: bool,
+    detailed_exitcode: bool,
+) -> None:
+    """Show what an apply would do; changes nothing."""
+    from runner.plan import make_plan
+    from runner.platforms import profiles_of
+    from runner.render import plan_json, plan_markdown, plan_text
+
+    place = workspace(context)
+    if refresh:
+        from runner.operate import refresh_state
+
+        refresh_state(place)
+    made = make_plan(place.desired, place.reader(), profiles_of(place.desired))
+    if out:
+        out.write_text(plan_json(made), encoding="utf-8")
+    if as_json:
+        click.echo(plan_json(made), nl=False)
+    elif markdown:
+        click.echo(plan_markdown(made), nl=False)
+    else:
+        click.echo(plan_text(made, colour=colour(context), verbose=verbose), nl=False)
+    if detailed_exitcode and made.changes:
+        raise SystemExit(2)
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup apply                     plan, ask, apply
+    trueup apply --yes               for pipelines
+    trueup apply plan.json           exactly the plan that was reviewed
+    """,
+)
+@click.argument("planfile", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@flag("--yes", "-y", is_flag=True, help="Do not ask.")
+@flag("--refresh/--no-refresh", default=True, help="Ask the platforms first what people changed.")
+@flag("--max-prune", default="", metavar="N|N%", help="Allow more to be pruned than the policy.")
+@flag("--wait", default=0, metavar="SECONDS", help="Wait for another apply to end.")
+@JSON
+@click.pass_context
+def apply(
+    context: click.Context,
+    planfile: Path | None,
+    yes: bool,
+    refresh: bool,
+    max_prune: str,
+    wait: int,
+    as_json: bool,
+) -> None:
+    """Make the platforms match the specs."""
+    from runner.operate import apply_specs
+    from runner.render import applied_json, applied_text
+
+    place = workspace(context)
+    applied = apply_specs(
+        place,
+        planfile=planfile,
+        refresh=refresh,
+        max_prune=max_prune,
+        wait=wait,
+        confirm=lambda made: _confirm(context, made, yes=yes, quiet=as_json),
+    )
+    if as_json:
+        click.echo(applied_json(applied), nl=False)
+    else:
+        click.echo(applied_text(applied, colour=colour(context)), nl=False)
+    if not applied.complete:
+        raise SystemExit(1)
+
+
+def _confirm(context: click.Context, made: Plan, *, yes: bool, quiet: bool) -> bool:
+    """Show the plan and ask; without a terminal only --yes is an answer."""
+    from runner.render import plan_text
+
+    if not quiet:
+        click.echo(plan_text(made, colour=colour(context)))
+    if yes or not made.changes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to answer", hint="apply with --yes")
+    return click.confirm("Apply this plan?", default=False, err=True)
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup status
+    trueup status --json | jq '.platforms[] | select(.health != "ok")'
+    """,
+)
+@JSON
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show what is bound where, what is open, and how the platforms are."""
+    from runner.status import read_status, status_text, to_json
+
+    found = read_status(workspace(context))
+    click.echo(to_json(found) if as_json else status_text(found, colour=colour(context)), nl=False)
+
+
+@click.command(cls=Examples, examples="trueup show mobile-app/pick-stack")
+@click.argument("address")
+@JSON
+@click.pass_context
+def show(context: click.Context, address: str, as_json: bool) -> None:
+    """Show one resource: every field, who owns it, and where it is on each platform."""
+    from runner.status import read_resource, resource_text, to_json
+
+    found = read_resource(workspace(context), address)
+    text = to_json(found) if as_json else resource_text(found, colour=colour(context))
+    click.echo(text, nl=False)
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup history
+    trueup history mobile-app/pick-stack --limit 5
+    """,
+)
+@click.argument("address", required=False, default="")
+@flag("--limit", default=20, metavar="N", help="At most so many entries.  [default: 20]")
+@JSON
+@click.pass_context
+def history(context: click.Context, address: str, limit: int, as_json: bool) -> None:
+    """Show what changed when, by which run and commit."""
+    from runner.status import history_text, to_json
+
+    entries = workspace(context).reader().history(address or None, limit)
+    click.echo(to_json(entries) if as_json else history_text(entries), nl=False)
