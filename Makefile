@@ -49,7 +49,7 @@ bench: $(STAMP)  ## measure, as ratios and counts
 
 lock: $(STAMP)   ## resolve pyproject.toml into requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --extra web --extra spark --extra databricks --group dev --group bench -o requirements.txt pyproject.toml
+	  --no-header --extra agent --extra web --extra spark --extra databricks --group dev --group bench -o requirements.txt pyproject.toml
 
 clean:           ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache
