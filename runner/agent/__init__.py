@@ -1,0 +1,1 @@
+"""The agent: a request in plain words in, verified spec changes out."""
