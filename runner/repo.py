@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from git import Repo
@@ -56,6 +57,50 @@ def read_checkout(root: Path, specs: Path) -> Checkout:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the repo comes from, for those who send something back there.
+
+    Attributes:
+        project: the path that the remote `origin` has on the forge, or '' where it is elsewhere.
+        folder: the folder of the spec repo in the git repo that it is a part of.
+        author: who git would name as the author, `Name <e-mail>`, or ''.
+    """
+
+    project: str = ""
+    folder: str = ""
+    author: str = ""
+
+
+def read_home(root: Path, server: str) -> Home:
+    """Return where the repo at `root` comes from, as far as that is on `server`.
+
+    Args:
+        root: the spec repo.
+        server: the address of the forge.
+    """
+    with _open(root) as repo:
+        if repo is None:
+            return Home()
+        urls = [remote.url for remote in repo.remotes if remote.name == "origin"]
+        with repo.config_reader() as config:
+            name = str(config.get_value("user", "name", ""))
+            email = str(config.get_value("user", "email", ""))
+        return Home(
+            project=next((project_on(url, server) for url in urls), ""),
+            folder=_within(repo, root).as_posix(),
+            author=f"{name} <{email}>" if name and email else "",
+        )
+
+
+def project_on(url: str, server: str) -> str:
+    """Return the path of the project that a git remote names on a server, or ''."""
+    parts = urlsplit(server)
+    host = (parts.hostname or "") + parts.path.rstrip("/")
+    found = normal_url(url)
+    return found.removeprefix(f"{host}/") if found.startswith(f"{host}/") else ""
+
+
 @contextlib.contextmanager
 def _open(root: Path) -> Generator[Repo | None]:
     import git
@@ -82,10 +127,14 @@ def _author(repo: Repo) -> str:
         return str(config.get_value("user", "email", ""))
 
 
+def _within(repo: Repo, root: Path) -> Path:
+    return root.relative_to(Path(repo.working_dir).resolve()) if repo.working_dir else Path()
+
+
 def _identities(repo: Repo, root: Path, commit: str) -> tuple[str, ...]:
     """Name the repo by its remote, by its first commit, and as a last resort by its folder."""
     found: list[str] = []
-    within = root.relative_to(Path(repo.working_dir).resolve()) if repo.working_dir else Path()
+    within = _within(repo, root)
     suffix = "" if within == Path() else f"#{within.as_posix()}"
     found.extend(f"remote:{normal_url(r.url)}{suffix}" for r in repo.remotes if r.name == "origin")
     if commit and not Path(repo.git_dir, "shallow").exists():

@@ -3,6 +3,7 @@
     TrueupError
     ├── SpecError             the specs have problems (carries the diagnostics)
     ├── ConfigError           settings, environment or command line
+    ├── GitError              git refused, or the repo's server did
     ├── StateError            the Delta tables
     │   ├── StateConflict     a commit lost a race to another writer
     │   ├── StateLocked       another apply holds the lease
@@ -53,6 +54,10 @@ class SpecError(TrueupError):
 
 class ConfigError(TrueupError):
     """A setting, an environment variable or an argument cannot be used."""
+
+
+class GitError(TrueupError):
+    """Git refused: a fetch, a commit or a push did not happen."""
 
 
 class StateError(TrueupError):
