@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from runner.review import inert
 from schemas.errors import ConfigError, GitError
 
 if TYPE_CHECKING:
@@ -208,10 +209,10 @@ class Branches:
 
 
 def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
-    """Return a commit message; a trailer's value is kept to one line."""
+    """Return a commit message that closes no issue; a trailer's value is kept to one line."""
     parts: Sequence[str] = (
-        " ".join(title.split()),
-        body.strip(),
-        "\n".join(f"{name}: {' '.join(value.split())}" for name, value in trailers.items()),
+        inert(title),
+        "\n".join(inert(line) for line in body.strip().splitlines()),
+        "\n".join(f"{name}: {inert(value)}" for name, value in trailers.items()),
     )
     return "\n\n".join(part for part in parts if part) + "\n"

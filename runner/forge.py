@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from runner.branch import Branches, Remote, branches_of, commit_message
 from runner.pipeline import Pipeline, read_pipeline
 from runner.repo import read_home
+from runner.review import inert
 from schemas.errors import ConfigError, GitError, OutcomeUnknown, PermanentError
 
 if TYPE_CHECKING:
@@ -354,7 +355,7 @@ class Forge:
         body = {
             "source_branch": branch,
             "target_branch": target,
-            "title": " ".join(proposal.title.split())[:255],
+            "title": _title(proposal),
             "description": proposal.description,
             "labels": list(proposal.labels),
             "remove_source_branch": True,
@@ -371,7 +372,7 @@ class Forge:
         return replace(opened, created=True)
 
     def _describe(self, found: MergeRequest, proposal: Proposal) -> MergeRequest:
-        title = " ".join(proposal.title.split())[:255]
+        title = _title(proposal)
         if (found.title, found.description) == (title, proposal.description):
             return found
         body = {"title": title, "description": proposal.description}
@@ -483,6 +484,10 @@ def _is_proposal(message: str, request_id: str) -> bool:
     return f"{_REQUEST}: {request_id}" in lines and not any(
         line.startswith(f"{_REVISION}: ") for line in lines
     )
+
+
+def _title(proposal: Proposal) -> str:
+    return inert(proposal.title)[:255]
 
 
 def _merge_request(data: object) -> MergeRequest:
