@@ -346,6 +346,66 @@ class Batches(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object that is on a platform, whoever made it, with enough to write its spec.
+
+    Attributes:
+        seen: the object. References among its fields are whatever `Links.address` answers.
+        name: the platform's own short name for it (`MOB-12`, `#7`), or an empty string.
+    """
+
+    seen: Observed
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a container holds.
+
+    Attributes:
+        container: how the specs name the container.
+        title: what people call it.
+        objects: oldest first, so that names made from them stay what they are.
+        home: remote id of the project object that stands for the container as a whole and holds
+            what is in no other project; empty where the platform has none.
+        people: by identity, the names of those who own something.
+        notes: what cannot be told in our words, for people to read.
+    """
+
+    container: str
+    title: str
+    objects: tuple[Listed, ...]
+    home: str = ""
+    people: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """An optional extra: a platform whose objects can be imported."""
+
+    async def survey(self, container: str, *, closed: bool) -> Listing:
+        """Return all that a container holds, foreign objects included, in pages.
+
+        A failed or partial read raises.
+
+        Args:
+            container: as the specs name it.
+            closed: done and canceled ones too, not only those that open ones refer to.
+        """
+        ...
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """An optional extra: a platform that observes by marker, so imported objects need one."""
+
+    async def mark(self, operation: Operation) -> Written:
+        """Give the object its marker and our address; nothing else of it changes."""
+        ...
+
+
 def batches(count: int, size: int) -> int:
     """Return how many batches of at most `size` hold `count`."""
     return math.ceil(count / size)
