@@ -163,6 +163,7 @@ def from_remote(kind: Kind, node: Json, links: Links, people: Mapping[str, Perso
         )
     if kind == "task":
         fields["container"] = node["team"]["key"]
+        fields["estimate"] = int(node["estimate"] or 0) * MINUTES_A_POINT or None
         fields["depends_on"] = _dependencies(node["inverseRelations"]["nodes"], links)
         fields["links"] = _links(
             (item["url"], item["title"], item["metadata"].get(_POSITION))

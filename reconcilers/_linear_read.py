@@ -39,7 +39,7 @@ _DETAILS: Mapping[Kind, str] = {
     " pageInfo { hasNextPage } } " + _STAMPS,
     "milestone": "id title: name description due: targetDate project { id url }"
     " archivedAt updatedAt",
-    "task": "id title description status: state { type } priority"
+    "task": "id title description status: state { type } priority estimate"
     " owner: assignee { email displayName } due: dueDate team { key } project { id }"
     " milestone: projectMilestone { id } parent { id } "
     + _LABELS
@@ -71,7 +71,7 @@ class Reader:
 
     def told(self, kind: Kind, node: Json) -> Observed | None:
         """Return what a node selected by `details` tells; `None` where a nested list is cut."""
-        return None if _is_cut(node) else from_remote(kind, node, self._links, self._people)
+        return None if is_cut(node) else from_remote(kind, node, self._links, self._people)
 
     async def changed(self, since: str | None) -> dict[Kind, list[str]]:
         """Return the ids of the bound objects that changed since then, of every kind."""
@@ -153,7 +153,7 @@ class Reader:
             more: dict[Kind, list[str]] = {}
             for kind in part:
                 for node in data[kind]["nodes"]:
-                    if nested < PAGE and _is_cut(node):
+                    if nested < PAGE and is_cut(node):
                         more.setdefault(kind, []).append(node["id"])
                     else:
                         whole.append(from_remote(kind, node, self._links, self._people))
@@ -169,5 +169,6 @@ class Reader:
         )
 
 
-def _is_cut(node: Json) -> bool:
+def is_cut(node: Json) -> bool:
+    """Return whether a node has more labels, links or blockers than were read."""
     return any(name in node and node[name]["pageInfo"]["hasNextPage"] for name in _NESTED)

@@ -19,6 +19,7 @@ from reconcilers._contract import (
     Capabilities,
     Connection,
     Limits,
+    Listing,
     Observed,
     Operation,
     Price,
@@ -49,6 +50,7 @@ from reconcilers._linear_graphql import (
     query,
 )
 from reconcilers._linear_read import Reader
+from reconcilers._linear_survey import survey
 from reconcilers._transport import Transport
 from schemas.domain import Change, FieldChange, Kind
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError
@@ -252,6 +254,10 @@ class Linear:
         """Yield the bound objects that changed: one request, and one more where some did."""
         for found in await self._reader.read(await self._reader.changed(since)):
             yield found
+
+    async def survey(self, container: str, *, closed: bool) -> Listing:
+        """Return what a team holds: its issues, their projects and milestones."""
+        return await survey(self._transport, self._reader, container, closed=closed)
 
     async def create(self, operation: Operation) -> Written:
         """Create the object with its links and dependencies, in one request."""

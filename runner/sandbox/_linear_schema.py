@@ -299,6 +299,7 @@ input TeamFilter {
   id: IDComparator, key: StringComparator, name: StringComparator, createdAt: DateComparator,
   updatedAt: DateComparator, and: [TeamFilter!], or: [TeamFilter!]
 }
+input TeamCollectionFilter { some: TeamFilter, every: TeamFilter }
 input NullableTeamFilter {
   id: IDComparator, key: StringComparator, name: StringComparator, null: Boolean, and:
   [NullableTeamFilter!], or: [NullableTeamFilter!]
@@ -328,8 +329,8 @@ input ProjectLabelFilter {
 }
 input ProjectFilter {
   id: IDComparator, name: StringComparator, slugId: StringComparator, createdAt: DateComparator,
-  updatedAt: DateComparator, lead: NullableUserFilter, priority: NullableNumberComparator, and:
-  [ProjectFilter!], or: [ProjectFilter!]
+  updatedAt: DateComparator, lead: NullableUserFilter, priority: NullableNumberComparator,
+  accessibleTeams: TeamCollectionFilter, and: [ProjectFilter!], or: [ProjectFilter!]
 }
 input NullableProjectFilter {
   id: IDComparator, name: StringComparator, slugId: StringComparator, null: Boolean, and:

@@ -56,6 +56,7 @@ _REFERRED = {
     ("Issue", "labels"): ("IssueLabel", "labelIds"),
     ("Project", "labels"): ("ProjectLabel", "labelIds"),
     ("Project", "teams"): ("Team", "teamIds"),
+    ("Project", "accessibleTeams"): ("Team", "teamIds"),
 }
 """By type and field: the rows that are referred to, and under which name."""
 
