@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 
 from runner.config import now, read_config
-from runner.plan import project_fields, wanted
 from runner.platforms import profiles_of
+from runner.projection import project_fields, wanted
 from runner.state.contract import Commit
 from runner.workspace import Workspace
 from schemas.domain import Binding, resource_id

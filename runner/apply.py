@@ -21,7 +21,7 @@ from reconcilers._budget import Clock, SystemClock
 from runner.config import Config, now
 from runner.journal import Entry, Journal, leftovers
 from runner.lanes import Lane, Session
-from runner.plan import REFERENCES, follow, follow_references
+from runner.moves import REFERENCES, follow, follow_references
 from runner.platforms import platforms_of, session
 from runner.recorder import Recorder, agreed, instant
 from runner.schedule import Schedule, Stop

@@ -27,9 +27,17 @@ from reconcilers._contract import (
     Written,
 )
 from reconcilers._transport import Transport, sent
-from runner.plan import same
 from runner.schedule import Schedule, Stop
-from schemas.domain import KNOWN_AFTER_APPLY, Binding, Change, FieldChange, Outcome, Status, Value
+from schemas.domain import (
+    KNOWN_AFTER_APPLY,
+    Binding,
+    Change,
+    FieldChange,
+    Outcome,
+    Status,
+    Value,
+    same,
+)
 from schemas.errors import (
     OutcomeUnknown,
     PermanentError,

@@ -17,10 +17,10 @@ from reconcilers._budget import Clock, SystemClock
 from reconcilers._contract import Observed
 from runner.config import Config, now
 from runner.lanes import Session, tried
-from runner.plan import follow, follow_references, same
+from runner.moves import follow, follow_references
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, StateWriter
-from schemas.domain import Binding, Desired, Value
+from schemas.domain import Binding, Desired, Value, same
 
 OVERLAP = timedelta(minutes=2)
 """How far each observation reaches back behind the last: clocks differ, and Notion's instants

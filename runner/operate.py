@@ -15,9 +15,10 @@ from runner.apply import Applied, apply_plan, check_fresh, new_run_id, recover
 from runner.config import now
 from runner.lease import Holder, leased, say, who
 from runner.observe import Refreshed, refresh
-from runner.plan import check_safe, make_plan
+from runner.plan import make_plan
 from runner.platforms import profiles_of
 from runner.progress import progress_for
+from runner.prune import check_safe
 from runner.render import read_plan
 from runner.schedule import Stop
 from runner.state.contract import Commit, RunRow
@@ -145,7 +146,8 @@ def _recorded(
         ended = replace(run, status="failed", error=str(error))
         raise
     finally:
-        state.save_run(replace(ended, ended_at=now()), commit)
+        with state.batch(wait=True):
+            state.save_run(replace(ended, ended_at=now()), commit)
     return applied
 
 

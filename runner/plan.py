@@ -8,12 +8,16 @@ with what changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from runner.moves import follow_references, pair_moves
+from runner.order import in_order
+from runner.ownership import ownership
 from runner.pricing import price
+from runner.projection import project_fields, wanted
+from runner.prune import prune
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
     Binding,
@@ -23,28 +27,19 @@ from schemas.domain import (
     Drift,
     FieldChange,
     Fields,
-    Kind,
     Owner,
     Plan,
     Resource,
     Settlement,
     Severity,
     Value,
-    kind_of,
-    project_of,
     resource_id,
+    same,
 )
-from schemas.errors import UnsafePlan
 
 if TYPE_CHECKING:
     from reconcilers._contract import Profile
     from runner.state.contract import IntegrationRow, ResourceRow, StateDiff
-
-REFERENCES = ("project", "parent", "milestone", "depends_on")
-"""Fields whose values are addresses of other resources."""
-
-ALWAYS_PRUNABLE = 5
-"""A percentage of a small state would forbid even one deletion; so many are always allowed."""
 
 
 class Agreed(Protocol):
@@ -97,7 +92,7 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
     """
     context = _Context(desired, profiles, state.identity() or "", desired.moved)
     diff = state.diff(list(wanted(desired, profiles)))
-    moves, gone = _pair_moves(diff, context)
+    moves, gone = pair_moves(diff.missing, diff.gone, desired.moved, profiles)
     missing = [key for key in diff.missing if key not in moves]
     urls = _urls(state, missing, diff.changed, moves, context)
 
@@ -116,7 +111,7 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
     elif gone:
         builder.keep_all(len(gone))
 
-    changes = tuple(_in_order(builder.changes, desired))
+    changes = tuple(in_order(builder.changes, desired))
     return Plan(
         changes=changes,
         commit=desired.commit,
@@ -129,76 +124,6 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
         policy=desired.policy,
         bound=diff.bound,
     )
-
-
-def wanted(desired: Desired, profiles: Mapping[str, Profile]) -> Iterator[tuple[str, str, str]]:
-    """Yield (address, platform, fingerprint) for everything that should be bound."""
-    kinds: dict[tuple[Kind, tuple[str, ...]], tuple[str, ...]] = {}
-    for resource in desired.resources.values():
-        shape = (resource.kind, resource.platforms)
-        platforms = kinds.get(shape)
-        if platforms is None:
-            platforms = kinds[shape] = tuple(
-                name
-                for name in resource.platforms
-                if name in profiles
-                and profiles[name].capabilities.supports(resource.kind, "create")
-            )
-        for platform in platforms:
-            yield resource.address, platform, resource.fingerprint
-
-
-def project_fields(
-    resource: Resource, platform: str, desired: Desired, profile: Profile
-) -> dict[str, Value]:
-    """Return what `platform` should hold of `resource`: the declared fields that it can hold.
-
-    References stay addresses; the owner becomes the person's identity on the platform.
-    """
-    fields: dict[str, Value] = dict(resource.fields)
-    if resource.kind != "project":
-        fields["project"] = resource.project
-    fields["key"] = resource.address
-    container = desired.integrations[platform].options.get(profile.container)
-    if container is not None:
-        fields["container"] = container
-    fields.update(resource.overrides.get(platform, {}))
-    owner = fields.get("owner")
-    if isinstance(owner, str) and owner in desired.people:
-        fields["owner"] = desired.people[owner].identity(platform)
-    writable = profile.capabilities.writable(resource.kind)
-    on_platform = {name: value for name, value in fields.items() if name in writable}
-    return _without_absent_references(on_platform, platform, desired, profile)
-
-
-def owner_of(name: str, resource: Resource) -> Owner:
-    """Return who owns a field: git where the specs declare it, else the platforms."""
-    derived = name in {"project", "key", "container", "counterparts"}
-    return "git" if derived or name in resource.fields else "platform"
-
-
-def check_safe(plan: Plan, max_prune: str | None = None) -> None:
-    """Raise when the plan prunes more than allowed.
-
-    Args:
-        plan: the plan about to be applied.
-        max_prune: `N` or `N%`, instead of the policy's own; percentages are of all bindings.
-
-    Raises:
-        UnsafePlan: too much would be archived or deleted.
-    """
-    pruned = sum(1 for change in plan.changes if change.action in {"archive", "delete"})
-    limit = max_prune or plan.policy.max_prune
-    if limit.endswith("%"):
-        allowed = max(int(plan.bound * float(limit[:-1]) / 100), ALWAYS_PRUNABLE)
-    else:
-        allowed = int(limit)
-    if pruned > allowed:
-        raise UnsafePlan(
-            f"the plan prunes {pruned} of {plan.bound} bound objects; at most {allowed} are"
-            f" allowed ({limit})",
-            hint=f"if that is what you want: --max-prune {pruned}",
-        )
 
 
 class _Builder:
@@ -225,7 +150,7 @@ class _Builder:
                 resource_id=begun.resource_id if begun else self._marker(resource.address),
                 reason="unconfirmed" if begun else "declared",
                 fields=tuple(
-                    FieldChange(name, None, value, owner_of(name, resource))
+                    FieldChange(name, None, value, self._owner(name, resource, platform))
                     for name, value in sorted(fields.items())
                     if value is not None and value != ()
                 ),
@@ -281,53 +206,14 @@ class _Builder:
 
     def prune(self, binding: Binding, *, protect: bool) -> None:
         """Plan what becomes of an object whose spec is gone."""
-        policy = self.context.desired.policy.prune
-        if _has_passed(binding, self.context.desired.today):
-            self.settled.append(Settlement(binding.address, binding.platform, ""))
-            return
-        capabilities = self.context.profiles[binding.platform].capabilities
-        if protect:
-            self._note(
-                "warning",
-                "protected",
-                f"{binding.address} is gone from the specs but"
-                f" protected; its {binding.platform} object stays",
-                "put it back, or remove `protect` first and apply",
-            )
-            return
-        if policy == "keep":
-            self._note(
-                "note",
-                "kept",
-                f"{binding.address} is gone from the specs; its"
-                f" {binding.platform} object stays (policy.prune: keep)",
-            )
-            return
-        action = "delete" if policy == "delete" else "archive"
-        if not capabilities.supports(binding.kind, action):
-            action = "archive" if action == "delete" else "delete"
-        if not capabilities.supports(binding.kind, action):
-            self.settled.append(Settlement(binding.address, binding.platform, ""))
-            self._note(
-                "note",
-                "left-behind",
-                f"{binding.platform} cannot remove a"
-                f" {binding.kind}: {binding.address} stays there, no longer tracked",
-                binding.url,
-            )
-            return
-        self.changes.append(
-            Change(
-                action=action,
-                address=binding.address,
-                kind=binding.kind,
-                platform=binding.platform,
-                resource_id=binding.resource_id,
-                remote_id=binding.remote_id,
-                # A create that was begun is looked for, and what it made is put away.
-                reason="pruned" if binding.remote_id else "unconfirmed",
-            )
-        )
+        profile = self.context.profiles[binding.platform]
+        what, said = prune(binding, self.context.desired, profile, protect=protect)
+        if isinstance(what, Change):
+            self.changes.append(what)
+        elif what is not None:
+            self.settled.append(what)
+        if said is not None:
+            self.diagnostics.append(said)
 
     def keep_all(self, count: int) -> None:
         """Say that empty specs prune nothing: they are a mistake more often than a wish."""
@@ -407,7 +293,7 @@ class _Builder:
         fields: list[FieldChange] = []
         for name, value in sorted(after.items()):
             agreed = base.get(name)
-            owner = owner_of(name, resource)
+            owner = self._owner(name, resource, binding.platform)
             if name in binding.drift and owner == "git":
                 seen = binding.drift[name]
                 if same(seen, value):
@@ -434,6 +320,9 @@ class _Builder:
             elif not same(agreed, value):
                 fields.append(FieldChange(name, agreed, value, owner))
         return fields
+
+    def _owner(self, name: str, resource: Resource, platform: str) -> Owner:
+        return ownership(name, resource, platform, self.context.desired.policy).owner
 
     def _decide(
         self, value: Value, agreed: Value
@@ -469,86 +358,6 @@ class _Builder:
 
     def _note(self, severity: Severity, code: str, message: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(severity, code, message, hint=hint))
-
-
-def _has_passed(binding: Binding, today: str) -> bool:
-    """Return whether it is an occurrence of recurring work whose day is over.
-
-    Such a task leaves the specs by the passing of time, not by anybody's wish: it stays as it is.
-    """
-    due = binding.base.get("due")
-    return "@" in binding.address and isinstance(due, str) and due < today
-
-
-def same(left: Value, right: Value) -> bool:
-    """Return whether two field values mean the same; absent, empty and null are one."""
-    return left == right or (left in (None, "", ()) and right in (None, "", ()))
-
-
-def follow(address: str, moved: Mapping[str, str]) -> str:
-    """Return where `address` has moved to; itself where it has not."""
-    if address in moved:
-        return moved[address]
-    project = project_of(address)
-    if project in moved and project != address:
-        carried = moved[project] + address[len(project) :]
-        return moved.get(carried, carried)
-    return address
-
-
-def follow_references(fields: Fields, moved: Mapping[str, str]) -> Fields:
-    """Return `fields` with every reference at its present address."""
-    if not moved:
-        return fields
-    followed = dict(fields)
-    for name in REFERENCES:
-        value = followed.get(name)
-        if isinstance(value, str):
-            followed[name] = follow(value, moved)
-        elif isinstance(value, tuple):
-            followed[name] = tuple(sorted(follow(item, moved) for item in value))
-    return followed
-
-
-def _without_absent_references(
-    fields: dict[str, Value], platform: str, desired: Desired, profile: Profile
-) -> dict[str, Value]:
-    """Drop references to resources that are not made real on this platform."""
-
-    def present(address: str) -> bool:
-        target = desired.resources.get(address)
-        return (
-            target is not None
-            and platform in target.platforms
-            and profile.capabilities.supports(target.kind, "create")
-        )
-
-    for name in ("project", "parent"):
-        value = fields.get(name)
-        if isinstance(value, str) and not present(value):
-            fields[name] = None
-    depends_on = fields.get("depends_on")
-    if isinstance(depends_on, tuple):
-        fields["depends_on"] = tuple(item for item in depends_on if present(item))
-    return fields
-
-
-def _pair_moves(
-    diff: StateDiff, context: _Context
-) -> tuple[dict[tuple[str, str], Binding], list[Binding]]:
-    """Tell bindings whose resource moved from those whose spec is gone."""
-    missing = set(diff.missing)
-    moves: dict[tuple[str, str], Binding] = {}
-    gone: list[Binding] = []
-    for binding in diff.gone:
-        if binding.platform not in context.profiles:
-            continue
-        key = (follow(binding.address, context.moved), binding.platform)
-        if key in missing and key[0] != binding.address:
-            moves[key] = binding
-        else:
-            gone.append(binding)
-    return moves, gone
 
 
 def _urls(
@@ -588,46 +397,3 @@ def _protected(state: Agreed, gone: Sequence[Binding]) -> set[str]:
         return set()
     rows = state.resources(sorted({binding.address for binding in gone}))
     return {row.address for row in rows if row.protect}
-
-
-def _in_order(changes: Sequence[Change], desired: Desired) -> Iterator[Change]:
-    """Yield the changes in the order in which they may be carried out, each with its `after`.
-
-    Creates and updates come first, in dependency order; what is pruned follows, tasks first.
-    """
-    made = [c for c in changes if c.action not in {"archive", "delete"}]
-    pruned = [c for c in changes if c.action in {"archive", "delete"}]
-    rank = {address: i for i, address in enumerate(_topological(made, desired))}
-    ids = {change.id for change in made}
-    for change in sorted(made, key=lambda c: (rank[c.address], c.platform)):
-        needs = [a for a in _references(change) if f"{change.platform}:{a}" in ids]
-        yield replace(change, after=tuple(needs)) if needs else change
-    last = {"task": 0, "milestone": 1, "project": 2}
-    yield from sorted(pruned, key=lambda c: (last[kind_of(c.address)], c.address, c.platform))
-
-
-def _topological(changes: Sequence[Change], desired: Desired) -> Iterable[str]:
-    """Return the addresses of `changes`, each after all that it refers to."""
-    addresses = {change.address for change in changes}
-    graph: dict[str, list[str]] = {
-        address: [] for address in desired.resources if address in addresses
-    }
-    for address in addresses - graph.keys():
-        graph[address] = []
-    for change in changes:
-        graph[change.address].extend(a for a in _references(change) if a in addresses)
-    try:
-        return tuple(TopologicalSorter(graph).static_order())
-    except CycleError:
-        # Cycles are refused when the specs are checked; in between two specs (a parent and a
-        # child that changed places) declaration order is as good as any.
-        return tuple(graph)
-
-
-def _references(change: Change) -> list[str]:
-    found: list[str] = []
-    for item in change.fields:
-        if item.name not in REFERENCES or item.after is None:
-            continue
-        found.extend(item.after if isinstance(item.after, tuple) else [str(item.after)])
-    return [address for address in found if address != change.address]

@@ -28,13 +28,15 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, cast
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 Fields: TypeAlias = Mapping[str, Value]
 Kind: TypeAlias = Literal["project", "milestone", "task"]
 Action: TypeAlias = Literal["create", "bind", "update", "move", "archive", "delete"]
-Owner: TypeAlias = Literal["git", "platform"]
+Owner: TypeAlias = Literal["git", "platform", "motion", "gitlab"]
+DriftPolicy: TypeAlias = Literal["propose", "revert", "ignore", "share", "overrule"]
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Status: TypeAlias = Literal["applied", "skipped", "failed", "unknown"]
 
@@ -143,6 +145,29 @@ class Integration:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftOverride:
+    """Another rule for some edits on the platforms; an empty tuple matches everything.
+
+    Attributes:
+        fields: names of fields.
+        resources: addresses, with everything below them; `*` stands for any characters.
+    """
+
+    drift: Literal["propose", "revert", "ignore"]
+    fields: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+
+    def matches(self, address: str, platform: str, name: str) -> bool:
+        """Return whether it is about an edit of this field."""
+        return (
+            (not self.fields or name in self.fields)
+            and (not self.platforms or platform in self.platforms)
+            and (not self.resources or any(_is_within(address, item) for item in self.resources))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the runner may do by itself; see the Settings spec for the meaning of each."""
 
@@ -150,6 +175,19 @@ class Policy:
     max_prune: str = "10%"
     drift: Literal["propose", "revert", "ignore"] = "propose"
     horizon: int = 28
+    drift_overrides: tuple[DriftOverride, ...] = ()
+
+    def drift_of(
+        self, address: str, platform: str, name: str
+    ) -> tuple[Literal["propose", "revert", "ignore"], str]:
+        """Return what becomes of an edit of a declared field, and by which override, if any.
+
+        Of several overrides that match, the last one counts.
+        """
+        for place, rule in reversed(list(enumerate(self.drift_overrides, 1))):
+            if rule.matches(address, platform, name):
+                return rule.drift, f"override {place}"
+        return self.drift, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +432,10 @@ class Outcome:
     milliseconds: int = 0
 
 
+def _is_within(address: str, pattern: str) -> bool:
+    return fnmatchcase(address, pattern) or fnmatchcase(address, f"{pattern}/*")
+
+
 def project_of(address: str) -> str:
     """Return the address of the project that `address` belongs to."""
     return address.split("/", 1)[0]
@@ -421,6 +463,11 @@ def resource_id(state_id: str, address: str) -> str:
     digest = bytearray(uuid.uuid5(uuid.UUID(state_id), address).bytes)
     digest[6] = (digest[6] & 0x0F) | 0x40
     return str(uuid.UUID(bytes=bytes(digest)))
+
+
+def same(left: Value, right: Value) -> bool:
+    """Return whether two field values mean the same; absent, empty and null are one."""
+    return left == right or (left in (None, "", ()) and right in (None, "", ()))
 
 
 def canonical(value: object) -> str:

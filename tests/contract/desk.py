@@ -26,11 +26,10 @@ from reconcilers._contract import (
     Written,
 )
 from reconcilers._transport import Transport
-from runner.plan import same
 from runner.sandbox._platform import StandIn
 from runner.sandbox._world import TOKENS, Exchange, Seed, World
 from runner.sandbox.server import Sandbox, serving
-from schemas.domain import Action, Change, FieldChange, Person, Value, kind_of, resource_id
+from schemas.domain import Action, Change, FieldChange, Person, Value, kind_of, resource_id, same
 from tests.contract.vendors import objections
 
 S = TypeVar("S", bound=StandIn)

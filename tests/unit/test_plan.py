@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from reconcilers._contract import Capabilities, Field, Limits, Price, Profile
-from runner.plan import check_safe, follow, make_plan, same
+from runner.moves import follow
+from runner.plan import make_plan
+from runner.prune import check_safe
 from runner.render import plan_json, read_plan
 from runner.state.contract import IntegrationRow, ResourceRow, StateDiff
 from schemas.domain import (
@@ -31,6 +33,7 @@ from schemas.domain import (
     kind_of,
     milestone_address,
     resource_id,
+    same,
 )
 from schemas.errors import ConfigError, UnsafePlan
 
