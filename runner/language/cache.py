@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import cast
 
 import schemas
+from runner.language.memory import Memory
 from schemas.values import KEY
 
 FOLDER = Path(".trueup") / "cache" / "specs"
@@ -33,11 +34,14 @@ class Cache:
     Attributes:
         folder: where they are; made on first use.
         salt: what an entry depends on besides the file and our code.
+        memory: holds entries that this process has seen already.
     """
 
     folder: Path
     salt: str = ""
+    memory: Memory | None = None
     _used: set[str] = field(default_factory=set[str])
+    _grown: bool = False
 
     def name(self, content: bytes) -> str:
         """Return the name of the entry for a file with this content."""
@@ -47,16 +51,25 @@ class Cache:
 
     def get(self, name: str) -> list[object] | None:
         """Return what was kept under `name`, or `None`."""
-        try:
-            entry: object = json.loads((self.folder / f"{name}.json").read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return None
+        memory = self.memory or Memory()
+        entry: object = memory.get(name)
+        if entry is None:
+            try:
+                entry = json.loads((self.folder / f"{name}.json").read_bytes())
+            except (OSError, ValueError, RecursionError):
+                return None
         self._used.add(name)
-        return cast("list[object]", entry) if isinstance(entry, list) else None
+        if not isinstance(entry, list):
+            return None
+        memory.put(name, cast("list[object]", entry))
+        return cast("list[object]", entry)
 
     def put(self, name: str, entry: list[object]) -> None:
         """Keep `entry`; a folder that cannot be written to is no problem."""
         self._used.add(name)
+        self._grown = True
+        if self.memory is not None:
+            self.memory.put(name, entry)
         temporary = self.folder / f"{name}.{os.getpid()}.tmp"
         with suppress(OSError):
             if not self.folder.is_dir():
@@ -67,6 +80,8 @@ class Cache:
 
     def tidy(self) -> None:
         """Remove entries that this run did not use, once there are many of them."""
+        if not self._grown:
+            return
         with suppress(OSError):
             entries = list(self.folder.glob("*.json"))
             if len(entries) > 2 * len(self._used) + SPARE:

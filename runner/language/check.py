@@ -1,6 +1,7 @@
 """How documents fit together: keys, references, dates, platforms, deadlines.
 
-Loaded ──> index of all keys ──> one pass over each project ──> dependencies ──> deadlines
+Loaded ──> index of all keys ──> islands of projects ──┬─> one pass over each project
+                                                       └─> dependencies ──> deadlines
 
 Pure but for positions, which are looked up in the files when there is something to say. What could
 only be wrong because another file could not be understood is not reported.
@@ -8,12 +9,15 @@ only be wrong because another file could not be understood is not reported.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
 from runner.language.deadline import Planned, late, work_left
+from runner.language.islands import islands
 from runner.language.load import Document, Loaded
+from runner.language.memory import Memory
 from runner.language.outline import Entry, entries
 from runner.language.parse import MAX_PROBLEMS
 from schemas.domain import PLATFORMS, Diagnostic, Severity
@@ -26,21 +30,21 @@ CONTAINERS = {"linear": "team", "gitlab": "project", "notion": "parent", "motion
 """By platform, the option that says where its objects are to be made."""
 
 
-def check(loaded: Loaded, today: date) -> list[Diagnostic]:
+def check(loaded: Loaded, today: date, memory: Memory | None = None) -> list[Diagnostic]:
     """Return what is wrong with how the specs fit together, by file and line.
 
     Args:
         loaded: the specs; its own diagnostics are not repeated.
         today: what deadlines are judged against.
+        memory: of earlier checks by this process.
     """
+    memory = memory or Memory()
     checker = _Checker(loaded)
     checker.people()
     checker.settings()
     checker.platforms()
-    for document in loaded.projects:
-        _Project(checker, document).check()
-    checker.moves()
-    checker.deadlines(today)
+    for island in islands(loaded.projects, memory):
+        checker.island(island, today, memory)
     return sorted(checker.found, key=_position)
 
 
@@ -55,7 +59,7 @@ class _Checker:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self.found: list[Diagnostic] = []
-        self.counts: dict[str, int] = {}
+        self.counts = Counter[str]()
         self.persons = {key for item in loaded.people for key in item.data["people"]}
         self.unsure = {name for item in loaded.people for name in item.removed}
         self.known = (*PLATFORMS, *loaded.third_party)
@@ -66,17 +70,50 @@ class _Checker:
             if name in item.data and _options(item.data, name).get("enabled", True)
         }
         self.projects: dict[str, Document[spec.Project]] = {}
-        self.tasks: dict[str, dict[str, Entry]] = {}
-        self.order: dict[int, list[Entry]] = {}
-        self.after: dict[str, dict[str, list[str]]] = {}
         for document in loaded.projects:
-            key = document.data["key"]
-            order = self.order[id(document)] = list(entries(document.data))
-            if key not in self.projects:
-                self.projects[key] = document
-                self.tasks[key] = {}
-                for entry in order:
-                    self.tasks[key].setdefault(entry.key, entry)
+            self.projects.setdefault(document.data["key"], document)
+        self.after: dict[str, dict[str, list[str]]] = {}
+        self._order: dict[int, list[Entry]] = {}
+        self._tasks: dict[str, dict[str, Entry]] = {}
+
+    def order(self, document: Document[spec.Project]) -> Sequence[Entry]:
+        """Return the tasks of a project document as they stand."""
+        found = self._order.get(id(document))
+        if found is None:
+            found = self._order[id(document)] = list(entries(document.data))
+        return found
+
+    def tasks(self, project: str) -> Mapping[str, Entry]:
+        """Return the tasks of a project by key; none where there is no such project."""
+        found = self._tasks.get(project)
+        if found is None:
+            found = self._tasks[project] = {}
+            if project in self.projects:
+                for entry in self.order(self.projects[project]):
+                    found.setdefault(entry.key, entry)
+        return found
+
+    def island(self, island: Sequence[Document[spec.Project]], today: date, memory: Memory) -> None:
+        """Report what is wrong with projects that name each other; errors are found anew."""
+        shared = (frozenset(self.persons), frozenset(self.unsure), self.known)
+        around = (shared, frozenset(self.enabled), self.loaded.incomplete, today)
+        key = ("check", around, tuple(document.identity for document in island))
+        sound = all(document.content for document in island)
+        known: tuple[Diagnostic, ...] | None = memory.get(key) if sound else None
+        if known is not None:
+            self.found.extend(known)
+            self.counts.update(Counter(item.source.file for item in known if item.source))
+            return
+        before = len(self.found)
+        for document in island:
+            _Project(self, document).check()
+        keys = [document.data["key"] for document in island]
+        own = {key: self.projects[key] for key in keys}
+        self.moves(own)
+        self.deadlines(own, today)
+        found = tuple(self.found[before:])
+        if sound and not any(item.severity == "error" for item in found):
+            memory.put(key, found)
 
     def say(
         self,
@@ -90,7 +127,8 @@ class _Checker:
         hint: str = "",
     ) -> None:
         """Report a problem; the hundredth of a file is its last, the others are counted."""
-        count = self.counts[document.file] = self.counts.get(document.file, 0) + 1
+        self.counts[document.file] += 1
+        count = self.counts[document.file]
         if count > MAX_PROBLEMS + 1:
             return
         if count > MAX_PROBLEMS:
@@ -145,11 +183,10 @@ class _Checker:
             hint = "enable one: `kind: Integrations`"
             self.say("warning", "nothing-enabled", message, first, ("key",), hint=hint)
 
-    def moves(self) -> None:
+    def moves(self, projects: Mapping[str, Document[spec.Project]]) -> None:
         """Report renames that lead nowhere, in circles, or to what is there already."""
         claimed: dict[str, str] = {}
-        for document in self.projects.values():
-            key = document.data["key"]
+        for key, document in projects.items():
             for i, old in enumerate(document.data.get("formerly", ())):
                 place = ("formerly", i)
                 if old in self.projects:
@@ -173,7 +210,7 @@ class _Checker:
             return
         if not self._exists(full_address(project, target)):
             if target not in document.removed:
-                hint = suggest(target, self.tasks[project])
+                hint = suggest(target, self.tasks(project))
                 message = f"`{old}` was renamed to `{target}`, which is not there"
                 self.say("error", "moved-target", message, document, place, hint=hint)
         elif is_milestone(source) != is_milestone(full_address(project, target)):
@@ -196,17 +233,17 @@ class _Checker:
             document = self.projects.get(project)
             milestones = document.data.get("milestones", {}) if document else {}
             return rest.removeprefix("milestones/") in milestones
-        return rest in self.tasks.get(project, {})
+        return rest in self.tasks(project)
 
-    def deadlines(self, today: date) -> None:
+    def deadlines(self, projects: Mapping[str, Document[spec.Project]], today: date) -> None:
         """Report dependencies in a circle, and deadlines that cannot be met."""
         planned = [
             Planned(
                 document.data,
-                [entry for entry in self.tasks[key].values() if entry.cycle is None],
+                [entry for entry in self.tasks(key).values() if entry.cycle is None],
                 self.after.get(key, {}),
             )
-            for key, document in self.projects.items()
+            for key, document in projects.items()
         ]
         timeline = work_left(planned, today)
         told: set[str] = set()
@@ -217,7 +254,7 @@ class _Checker:
         if told:
             return
         for item in late(planned, timeline, today):
-            document = self.projects[item.project]
+            document = projects[item.project]
             self.say("warning", "deadline", item.message, document, item.place, hint=item.hint)
 
     def _circular(self, cycle: Sequence[str]) -> None:
@@ -227,7 +264,7 @@ class _Checker:
             if self.after.get(project, {}).get(key):
                 names = [name.removeprefix(f"{project}/") for name in cycle]
                 message = f"circular dependency: {' → '.join(names)}"
-                place = (self.tasks[project][key], "depends_on")
+                place = (self.tasks(project)[key], "depends_on")
                 document = self.projects[project]
                 hint = "each waits for the next; take one of them out"
                 self.say("error", "circular-dependency", message, document, place, hint=hint)
@@ -243,7 +280,7 @@ class _Project:
         self.data = document.data
         self.key = document.data["key"]
         self.first = checker.projects[self.key] is document
-        self.entries = checker.order[id(document)]
+        self.entries = checker.order(document)
         self.tasks = {entry.key: entry for entry in reversed(self.entries)}
         self.disabled: set[str] = set()
         self.after: dict[str, list[str]] = {}
@@ -392,7 +429,7 @@ class _Project:
         for i, reference in enumerate(references):
             place = (*path, "depends_on", i)
             project, key = split_reference(self.key, reference)
-            target = self.checker.tasks.get(project, {}).get(key)
+            target = self.checker.tasks(project).get(key)
             if target is None:
                 self._dangling(place, reference, project, key)
             elif project == self.key and key == entry.key:
@@ -413,7 +450,7 @@ class _Project:
         if project == self.key:
             if key in self.document.removed:
                 return
-            elsewhere = [name for name, tasks in checker.tasks.items() if key in tasks]
+            elsewhere = [name for name in checker.projects if key in checker.tasks(name)]
             hint = f"did you mean `{elsewhere[0]}/{key}`?" if len(elsewhere) == 1 else ""
             hint = (
                 suggest(key, self.tasks) or hint or "name a task of this project, or project/task"
@@ -426,7 +463,7 @@ class _Project:
                 message = f"there is no project `{project}`"
                 self._say("error", "unknown-project", message, place, hint=hint)
         elif key not in checker.projects[project].removed:
-            hint = suggest(key, checker.tasks[project])
+            hint = suggest(key, checker.tasks(project))
             message = f"there is no task `{reference}`"
             self._say("error", "unknown-task", message, place, hint=hint)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from runner.language.cache import FOLDER, Cache
+from runner.language.memory import Memory
 from runner.language.parse import Mapping as Node
 from runner.language.parse import Path as Place
 from runner.language.parse import Plain, Text, parse, reconcilers
@@ -49,6 +50,7 @@ class Document(Generic[Data_co]):
         places: line and column of what it declares: by task key, by `milestones/key`, and of the
             document itself under the empty string.
         removed: names left out because what they hold was not sound; there are diagnostics.
+        content: a hash of the file's content and of how it is read; '' where it was not made.
     """
 
     file: str
@@ -56,6 +58,12 @@ class Document(Generic[Data_co]):
     data: Data_co
     places: Mapping[str, tuple[int, int]]
     removed: frozenset[str] = frozenset()
+    content: str = ""
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What tells it from every other document, and from itself before an edit."""
+        return self.file, self.number, self.content
 
     def source(self, name: str = "") -> Source:
         """Return where something is declared, by its name in `places`."""
@@ -132,15 +140,16 @@ class Loaded:
         return self._text
 
 
-def load(root: Path, specs: Path = Path("specs")) -> Loaded:
+def load(root: Path, specs: Path = Path("specs"), memory: Memory | None = None) -> Loaded:
     """Return all documents below `specs`, and all that is wrong with them.
 
     Args:
         root: the repo root; nothing outside it is read, and the cache is below it.
         specs: the folder of the specs, relative to `root` or absolute.
+        memory: of earlier readings by this process.
     """
     contents, problems = read_files(root, specs)
-    return load_files(contents, root, problems)
+    return load_files(contents, root, problems, memory)
 
 
 def read_files(root: Path, specs: Path) -> tuple[dict[str, bytes], list[Diagnostic]]:
@@ -161,7 +170,10 @@ def read_files(root: Path, specs: Path) -> tuple[dict[str, bytes], list[Diagnost
 
 
 def load_files(
-    contents: Mapping[str, bytes], root: Path | None = None, problems: Sequence[Diagnostic] = ()
+    contents: Mapping[str, bytes],
+    root: Path | None = None,
+    problems: Sequence[Diagnostic] = (),
+    memory: Memory | None = None,
 ) -> Loaded:
     """Return the documents of files that are in memory, and all that is wrong with them.
 
@@ -169,9 +181,10 @@ def load_files(
         contents: by name below the repo root, in the order in which they are to be read.
         root: the repo root, for the cache below it; nothing is cached without it.
         problems: what is known to be wrong already: files that cannot be read.
+        memory: of earlier readings by this process.
     """
     third_party = tuple(_third_party(contents))
-    cache = Cache(root / FOLDER, ",".join(third_party)) if root is not None else None
+    cache = Cache(root / FOLDER, ",".join(third_party), memory) if root is not None else None
     loader = _Loader(cache, third_party, list(problems))
     loader.incomplete = bool(problems)
     for name, content in contents.items():
@@ -210,26 +223,27 @@ class _Loader:
         """Take the documents of a file from the cache, or else from its content."""
         entry = self.cache.name(content) if self.cache is not None else ""
         kept = self.cache.get(entry) if self.cache is not None else None
-        if kept is not None and self._take(name, kept):
+        if kept is not None and self._take(name, entry, kept):
             return
         text = decode(content, name)
         if isinstance(text, Diagnostic):
             self.problems.append(text)
             self.incomplete = True
             return
-        fresh = self._parse(text)
+        fresh = self._parse(text, entry)
         if fresh is not None and self.cache is not None:
             self.cache.put(entry, fresh)
 
-    def _take(self, name: str, entry: list[object]) -> bool:
+    def _take(self, name: str, content: str, kept: list[object]) -> bool:
         """Take documents from a cache entry; return whether it was whole."""
         found: list[tuple[str, Document[object]]] = []
-        for item in entry:
+        for item in kept:
             match item:
                 case [str() as kind, int() as number, dict(), dict()]:
                     data, places = cast("list[object]", item)[2:]
                     marks = cast("Mapping[str, tuple[int, int]]", places)
-                    found.append((kind, Document(name, number, data, marks)))
+                    document = Document(name, number, data, marks, content=content)
+                    found.append((kind, document))
                 case _:
                     return False
         if not all(kind in self.documents for kind, _ in found):
@@ -238,7 +252,7 @@ class _Loader:
             self.documents[kind].append(document)
         return True
 
-    def _parse(self, text: Text) -> list[object] | None:
+    def _parse(self, text: Text, content: str) -> list[object] | None:
         """Take documents from a text; return them for the cache if there are no problems."""
         from runner.language.shape import kind_of_document, shape
 
@@ -264,7 +278,7 @@ class _Loader:
                 continue
             problems.extend(shaped.problems)
             document: Document[object] = Document(
-                text.file, number, shaped.data, places, shaped.removed
+                text.file, number, shaped.data, places, shaped.removed, content
             )
             self.documents[kind].append(document)
             entry.append([kind, number, shaped.data, places])

@@ -4,7 +4,8 @@ Loaded ──> people, integrations, policy ─┐
        ──> projects, milestones, tasks ──┴──> Resource, each with its fingerprint ──> Desired
 
 Pure, and linear in the number of resources: everything that many resources share (platforms,
-identities, options) is worked out once. Structure is always declared: every task has a `parent`,
+identities, options) is worked out once. What a project asks for depends on nothing in another one.
+Structure is always declared: every task has a `parent`,
 `None` at the top, so that a task that is no longer a subtask is lifted out on the platforms too.
 """
 
@@ -13,11 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from runner.language.check import CONTAINERS, follow, full_address, split_reference
 from runner.language.load import Document, Loaded
+from runner.language.memory import Memory
 from runner.language.occurrences import occurrences
 from runner.language.outline import Entry, entries
 from schemas.domain import (
@@ -72,6 +76,7 @@ def resolve(
     commit: str,
     enabled: Collection[str] | None = None,
     diagnostics: Sequence[Diagnostic] = (),
+    memory: Memory | None = None,
 ) -> Desired:
     """Return what the specs ask for.
 
@@ -81,6 +86,7 @@ def resolve(
         commit: the git commit of the specs, or an empty string.
         enabled: if given, only these platforms, as far as the specs enable them.
         diagnostics: what `check` had to say, for readers of the plan.
+        memory: of what this process has resolved earlier.
 
     Raises:
         SpecError: `loaded` has errors.
@@ -88,12 +94,15 @@ def resolve(
     if not loaded.valid:
         raise SpecError(loaded.diagnostics)
     resolver = _Resolver(loaded, today, enabled)
-    resources = {resource.address: resource for resource in resolver.resources()}
-    moved = dict(resolver.moved())
-    relevant_day = today.isoformat() if resolver.repeats else ""
-    prints = [[address, resource.fingerprint] for address, resource in resources.items()]
+    parts = resolver.parts(memory or Memory())
+    resources = {part.project.address: part.project for part in parts}
+    resources.update((item.address, item) for part in parts for item in part.milestones)
+    resources.update((item.address, item) for part in parts for item in part.tasks)
+    moved = dict(resolver.moved(parts))
+    relevant_day = today.isoformat() if any(part.occurring for part in parts) else ""
     policy = resolver.policy
     rules = [policy.prune, policy.max_prune, policy.drift, policy.horizon]
+    prints = [part.fingerprint for part in parts]
     return Desired(
         resources,
         resolver.people,
@@ -107,6 +116,23 @@ def resolve(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one project document asks for.
+
+    Attributes:
+        occurring: by the address of a repeating task or a part of one, what tells its occurrences
+            from each other.
+        fingerprint: a hash of the fingerprints of all its resources.
+    """
+
+    project: Resource
+    milestones: tuple[Resource, ...]
+    tasks: tuple[Resource, ...]
+    occurring: Mapping[str, Sequence[str]]
+    fingerprint: str
+
+
 class _Resolver:
     """What all resources share, worked out once."""
 
@@ -117,29 +143,44 @@ class _Resolver:
         self.integrations = _integrations(loaded, enabled)
         self.policy = _policy(loaded)
         self.everywhere = tuple(self.integrations)
-        self.repeats = False
         self.projects = sorted(loaded.projects, key=lambda item: item.data["key"])
-        self.occurring: dict[str, list[str]] = {}
         self._contexts: dict[tuple[object, tuple[str, ...]], bytes] = {}
         self._platforms: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def resources(self) -> Iterator[Resource]:
-        """Yield projects, then milestones, then tasks, parents first."""
-        homes = [self.narrow(item.data.get("platforms")) for item in self.projects]
-        for document, home in zip(self.projects, homes, strict=True):
-            data, address = document.data, document.data["key"]
+    def parts(self, memory: Memory) -> list[_Part]:
+        """Return what each project asks for, in the order of their keys."""
+        options = [(name, _choices(item.options)) for name, item in self.integrations.items()]
+        people = [(key, _identities(item, self.everywhere)) for key, item in self.people.items()]
+        around = hash_of([options, people, self.policy.horizon, self.today.isoformat()])
+        return [
+            memory.once(("resolve", around, item.identity), partial(self._part, item))
+            if item.content
+            else self._part(item)
+            for item in self.projects
+        ]
+
+    def _part(self, document: Document[spec.Project]) -> _Part:
+        data, address = document.data, document.data["key"]
+        home = self.narrow(data.get("platforms"))
+        fields = {"title": data["name"], **_fields(data)}
+        protect = data.get("protect", False)
+        source = document.source()
+        project = self.resource("project", address, fields, home, source, data, protect)
+        milestones = tuple(self._milestones(document, home))
+        tasks = _Tasks(self, document, home)
+        found = tuple(tasks.resources())
+        prints = [[item.address, item.fingerprint] for item in (project, *milestones, *found)]
+        return _Part(project, milestones, found, tasks.occurring, hash_of(prints))
+
+    def _milestones(
+        self, document: Document[spec.Project], home: tuple[str, ...]
+    ) -> Iterator[Resource]:
+        for key, data in document.data.get("milestones", {}).items():
+            address = milestone_address(document.data["key"], key)
             fields = {"title": data["name"], **_fields(data)}
+            source = document.source(f"milestones/{key}")
             protect = data.get("protect", False)
-            yield self.resource("project", address, fields, home, document.source(), data, protect)
-        for document, home in zip(self.projects, homes, strict=True):
-            for key, data in document.data.get("milestones", {}).items():
-                address = milestone_address(document.data["key"], key)
-                fields = {"title": data["name"], **_fields(data)}
-                source = document.source(f"milestones/{key}")
-                protect = data.get("protect", False)
-                yield self.resource("milestone", address, fields, home, source, data, protect)
-        for document, home in zip(self.projects, homes, strict=True):
-            yield from _Tasks(self, document, home).resources()
+            yield self.resource("milestone", address, fields, home, source, data, protect)
 
     def resource(
         self,
@@ -202,8 +243,9 @@ class _Resolver:
             self._contexts[owner, platforms] = found
         return found
 
-    def moved(self) -> Iterator[tuple[str, str]]:
+    def moved(self, parts: Sequence[_Part]) -> Iterator[tuple[str, str]]:
         """Yield old and new address of everything that was renamed."""
+        occurring = {address: item for part in parts for address, item in part.occurring.items()}
         for document in self.projects:
             project, moved = document.data["key"], document.data.get("moved", {})
             for old in document.data.get("formerly", ()):
@@ -213,9 +255,9 @@ class _Resolver:
                 if target is None:
                     continue
                 source, address = full_address(project, old), full_address(project, target)
-                if address not in self.occurring:
+                if address not in occurring:
                     yield source, address
-                for suffix in self.occurring.get(address, ()):
+                for suffix in occurring.get(address, ()):
                     yield source + suffix, address + suffix
 
 
@@ -235,6 +277,7 @@ class _Tasks:
         fields = {name: given[name] for name in DEFAULTED if name in given}
         self.base = {name: _value(value) for name, value in fields.items()}
         self.platforms: dict[str, tuple[str, ...]] = {}
+        self.occurring: dict[str, list[str]] = {}
 
     def resources(self) -> Iterator[Resource]:
         """Yield the project's tasks, each repeating one as its occurrences."""
@@ -255,7 +298,6 @@ class _Tasks:
         resolver, task = self.resolver, cycle[0].task
         if "repeat" not in task:
             return
-        resolver.repeats = True
         start = task.get("start") or self.document.data.get("start")
         first = date.fromisoformat(start) if start else None
         keys = frozenset(entry.key for entry in cycle)
@@ -267,7 +309,7 @@ class _Tasks:
             for entry in cycle:
                 due = day.isoformat() if entry is cycle[0] else None
                 yield self._resource(entry, suffix, due, keys)
-        resolver.occurring.update((f"{self.project}/{key}", suffixes) for key in keys)
+        self.occurring.update((f"{self.project}/{key}", suffixes) for key in keys)
 
     def _resource(
         self, entry: Entry, suffix: str, due: str | None, together: frozenset[str]

@@ -53,6 +53,7 @@ _KINDS = {
     "key": "Project",
     "milestones": "Project",
     "policy": "Settings",
+    "agent": "Settings",
     "state": "Settings",
     "reconcilers": "Settings",
     "linear": "Integrations",
@@ -67,6 +68,7 @@ _WANTED = {
     "string_type": "a text",
     "bool_type": "true or false",
     "int_type": "a whole number",
+    "float_type": "a number",
     "list_type": "a list",
     "dict_type": "a mapping",
 }
