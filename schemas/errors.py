@@ -10,6 +10,8 @@
     │   └── StateVersionError the tables are newer than this trueup, or belong to another repo
     ├── UnsafePlan            a plan that prunes too much, or touches what is protected
     ├── StalePlan             a saved plan whose base has moved
+    ├── AgentError            the agent has no draft that holds
+    │   └── BudgetExceeded    a model call may cost more than is left
     └── PlatformError         a platform said no, or said nothing
         ├── TemporaryError    worth another try later (rate limit, outage)
         ├── PermanentError    will fail again unless something is changed
@@ -82,6 +84,14 @@ class UnsafePlan(TrueupError):
 
 class StalePlan(TrueupError):
     """The specs or the state have moved since the plan was made."""
+
+
+class AgentError(TrueupError):
+    """The agent has no draft that holds: the models are out of order, or at their wits' end."""
+
+
+class BudgetExceeded(AgentError):
+    """A model call may cost more than is left of a budget; it was not made."""
 
 
 class PlatformError(TrueupError):

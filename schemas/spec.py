@@ -145,6 +145,10 @@ Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Platforms: TypeAlias = Annotated[list[str], AfterValidator(_unique)]
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Rate: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+Tier: TypeAlias = Literal["small", "medium", "large"]
+Provider: TypeAlias = Literal["anthropic", "openai", "xai", "google"]
+Dollars: TypeAlias = Annotated[float, Field(ge=0, le=1_000_000)]
+Tokens: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 
 _OWNER = "Who it belongs to: a key of the People specs. `null` for nobody."
 _PLATFORMS = "Where it is made real."
@@ -305,6 +309,59 @@ class Policy(TypedDict, total=False):
 
 
 @with_config(_STRICT)
+class AgentModel(TypedDict, total=False):
+    """A model that the agent may use, besides or instead of those that it knows."""
+
+    model: Required[
+        Annotated[
+            Annotated[
+                str, StringConstraints(pattern=r"^(anthropic|openai|openai-chat|xai|google):\S+$")
+            ],
+            _about("Provider and name; `openai-chat` is any server that speaks that protocol."),
+        ]
+    ]
+    tier: Required[Annotated[Tier, _about("What it is good for.", "small")]]
+    input: Annotated[
+        Dollars, _about("US dollars for a million tokens read, where no price is known.", 0.1)
+    ]
+    output: Annotated[
+        Dollars, _about("US dollars for a million tokens written, where no price is known.", 0.4)
+    ]
+
+
+@with_config(_STRICT)
+class AgentBudget(TypedDict, total=False):
+    """What the agent may spend. Checked before each call, for the worst that it can cost."""
+
+    request: Annotated[Dollars, _about("US dollars for one request; 1 by default.", 0.5)]
+    day: Annotated[Dollars, _about("US dollars a day (UTC); 10 by default.", 5)]
+    request_tokens: Annotated[
+        Tokens, _about("Tokens for one request, read and written; 1,000,000 by default.", 400_000)
+    ]
+    day_tokens: Annotated[Tokens, _about("Tokens a day; 10,000,000 by default.", 4_000_000)]
+
+
+@with_config(_STRICT)
+class Agent(TypedDict, total=False):
+    """Which models `trueup draft` may use, and what they may cost."""
+
+    providers: Annotated[
+        Annotated[list[Provider], AfterValidator(_unique)],
+        _about("Only these; by default whichever have a key.", ["anthropic", "google"]),
+    ]
+    models: Annotated[
+        list[AgentModel],
+        _about(
+            "Models to use besides those that are known; one that is known gets this tier.",
+            [{"model": "openai-chat:qwen3", "tier": "small", "input": 0, "output": 0}],
+        ),
+    ]
+    smallest: Annotated[Tier, _about("Never begin below this tier; `small` by default.", "medium")]
+    largest: Annotated[Tier, _about("Never go beyond this tier; `large` by default.", "medium")]
+    budget: Annotated[AgentBudget, _about("What it may spend.", {"request": 0.5, "day": 5})]
+
+
+@with_config(_STRICT)
 class Settings(TypedDict, total=False):
     """The runner itself."""
 
@@ -317,6 +374,9 @@ class Settings(TypedDict, total=False):
     reconcilers: Annotated[
         list[Key],
         _about("Installed third-party reconcilers that may be loaded, by name.", ["jira"]),
+    ]
+    agent: Annotated[
+        Agent, _about("What `trueup draft` may use and spend.", {"budget": {"request": 0.5}})
     ]
 
 

@@ -7,13 +7,19 @@ names no file, branch, address or command, so that nothing of the kind can be as
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.operations import Operation
 
+if TYPE_CHECKING:
+    from runner.agent.meter import Call
+    from runner.agent.verify import Verdict
+
 Tier = Literal["small", "medium", "large"]
+Status = Literal["drafted", "asking", "written", "open", "failed"]
+"""A draft that nobody has yet; questions instead of one; in the work tree; in a merge request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,17 @@ class Scope:
         projects: keys of the projects that may be touched; empty allows every one.
         max_operations: how many operations one request may have.
         max_removals: how many tasks, milestones and projects it may take out.
-        settings: whether integrations, policy and people may be changed.
+        max_touched: how many projects, milestones, tasks and people it may change in all.
+        new_projects: how many projects it may create, besides those named in `projects`.
+        settings: whether integrations, policy, people, protection and the places on platforms
+            that things are put in may be changed.
     """
 
     projects: tuple[str, ...] = ()
     max_operations: int = 60
     max_removals: int = 5
+    max_touched: int = 500
+    new_projects: int = 2
     settings: bool = False
 
 
@@ -74,3 +85,36 @@ class Drafter(Protocol):
     async def draft(self, request: AgentRequest) -> Draft:
         """Return a draft; it may hold questions instead of operations."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReply:
+    """What became of a request.
+
+    Attributes:
+        request_id: tells it from others; `trueup show --request` knows it.
+        message: what was done, for people.
+        status: how far it came.
+        draft: what was proposed.
+        verdict: what trueup made of the draft.
+        calls: the model calls that it took, failed ones among them.
+        merge_request: the address of the merge request, or ''.
+    """
+
+    request_id: str
+    message: str
+    status: Status
+    draft: Draft
+    verdict: Verdict
+    calls: tuple[Call, ...] = ()
+    merge_request: str = ""
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What only the person who asked can decide."""
+        return self.draft.questions
+
+    @property
+    def cost(self) -> float:
+        """US dollars, all calls together."""
+        return sum(call.microdollars for call in self.calls) / 1e6
