@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner.config import Config
 from runner.language.check import check
 from runner.language.load import Loaded, load
+from runner.language.memory import Memory
 from runner.language.resolve import resolve
 from runner.repo import Checkout, read_checkout
 from schemas.domain import Desired, Diagnostic
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A spec repo at one moment; specs and git are read when they are first asked for."""
+    """A spec repo at one moment; specs and git are read when they are first asked for.
+
+    Attributes:
+        config: where it is, and as whom.
+        memory: of earlier moments, for a process that looks again and again.
+    """
 
     config: Config
+    memory: Memory | None = None
 
     @cached_property
     def checkout(self) -> Checkout:
@@ -35,12 +42,12 @@ class Workspace:
     @cached_property
     def loaded(self) -> Loaded:
         """The documents under `specs/`, with whatever is wrong with their form."""
-        return load(self.config.root, self.config.specs)
+        return load(self.config.root, self.config.specs, self.memory)
 
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the specs, form and meaning."""
-        return (*self.loaded.diagnostics, *check(self.loaded, self.config.today))
+        return (*self.loaded.diagnostics, *check(self.loaded, self.config.today, self.memory))
 
     @cached_property
     def desired(self) -> Desired:
@@ -56,6 +63,7 @@ class Workspace:
             today=self.config.today,
             commit=self.checkout.label,
             diagnostics=[item for item in self.diagnostics if item.severity != "note"],
+            memory=self.memory,
         )
         rates = {name: self.config.rate(name) for name in desired.integrations}
         integrations = {
