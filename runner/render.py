@@ -9,7 +9,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from schemas.domain import Action, Change, Cost, FieldChange, Plan, Status, Value
@@ -44,29 +44,38 @@ class Paint:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
 
-def plan_text(plan: Plan, *, colour: bool = False, verbose: bool = False) -> str:
+def plan_text(
+    plan: Plan, *, colour: bool = False, verbose: bool = False, most: int | None = None
+) -> str:
     """Return the plan for a terminal.
 
     Args:
         plan: the plan.
         colour: whether to use ANSI colours.
         verbose: show every field of what is created, too.
+        most: how many lines there may be above the summary; the others are left out.
     """
     paint = Paint(colour)
-    lines: list[str] = []
-    for address, changes in _by_address(plan.changes):
-        lines.extend(_address_lines(address, changes, paint, verbose=verbose))
-    lines.extend(_drift_lines(plan, paint))
-    for item in plan.diagnostics:
-        style = "31" if item.severity == "error" else "33" if item.severity == "warning" else "2"
-        where = f"{item.source}: " if item.source else ""
-        hint = f" ({item.hint})" if item.hint else ""
-        lines.append(f"{paint(style, item.severity)}: {where}{item.message}{hint}")
+    found = _plan_lines(plan, paint, verbose=verbose)
+    lines = list(islice(found, most))
+    if next(found, None) is not None:
+        lines.append(paint("2", "… and more: trueup plan"))
     if lines:
         lines.append("")
     lines.append(summary_line(plan, paint))
     lines.extend(cost_lines(plan.cost))
     return "\n".join(lines) + "\n"
+
+
+def _plan_lines(plan: Plan, paint: Paint, *, verbose: bool) -> Iterator[str]:
+    for address, changes in _by_address(plan.changes):
+        yield from _address_lines(address, changes, paint, verbose=verbose)
+    yield from _drift_lines(plan, paint)
+    for item in plan.diagnostics:
+        style = "31" if item.severity == "error" else "33" if item.severity == "warning" else "2"
+        where = f"{item.source}: " if item.source else ""
+        hint = f" ({item.hint})" if item.hint else ""
+        yield f"{paint(style, item.severity)}: {where}{item.message}{hint}"
 
 
 def plan_markdown(plan: Plan) -> str:
