@@ -17,6 +17,7 @@ import click
 
 from runner.commands import Examples, flag, say
 from runner.commands.changes import apply, history, plan, show, status
+from runner.commands.loop import watch
 from runner.commands.sandbox import demo, doctor, sandbox
 from runner.commands.specs import edit, init, validate
 from runner.commands.state import state
@@ -77,6 +78,7 @@ for _command in (
     *(init, validate, edit),
     *(plan, apply, status, show, history),
     state,
+    watch,
     *(sandbox, demo, doctor),
 ):
     cli.add_command(_command)
