@@ -361,7 +361,7 @@ class Forge:
             "remove_source_branch": True,
         }
         try:
-            opened = self._write("POST", "/merge_requests", body, parse=_merge_request)
+            opened = self._run(self._create(body))
         except (OutcomeUnknown, PermanentError) as error:
             # 409: another run of the same request was faster.
             if isinstance(error, PermanentError) and error.status != 409:
@@ -370,6 +370,18 @@ class Forge:
                 raise
             return found
         return replace(opened, created=True)
+
+    async def _create(self, body: Mapping[str, object]) -> MergeRequest:
+        """Open a merge request; GitLab may take a moment to see a branch that was just pushed."""
+        pauses = [1.0, 2.0, 4.0, 8.0]
+        while True:
+            try:
+                path = f"{self._path}/merge_requests"
+                return await self._api.write("POST", path, body, _merge_request)
+            except PermanentError as error:
+                if error.code != "source_branch" or not pauses:
+                    raise
+            await self._transport.budget.clock.sleep(pauses.pop(0))
 
     def _describe(self, found: MergeRequest, proposal: Proposal) -> MergeRequest:
         title = _title(proposal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -13,7 +13,16 @@ from runner.sandbox._platform import Call, Reply
 from runner.sandbox.server import PATHS
 
 Accepts = Mapping[str, str | tuple[str, ...]]
-"""By parameter: text, id, number, flag, day, instant, texts, numbers, or the values allowed."""
+"""By parameter: a kind (see `_CONVERT`), or the values allowed."""
+
+Handler = Callable[..., Reply]
+Routes = Sequence[tuple[str, str, Handler]]
+"""Method, pattern of the path, and who answers: the call first, then the path's groups."""
+
+JOB_TOKEN = "glcbt-sandbox"  # noqa: S105 - nobody else takes it
+"""What a CI/CD job holds by itself; it may read a little, and write nothing."""
+
+PROJECT = r"/api/v4/projects/([^/]+)"
 
 PAGING: Accepts = {"page": "number", "per_page": "number"}
 
@@ -190,6 +199,10 @@ def _numbers(value: object) -> list[int] | None:
     return None if None in numbers else cast("list[int]", numbers)
 
 
+def _object(value: object) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
 _CONVERT = {
     "text": _text,
     "id": _id,
@@ -199,6 +212,7 @@ _CONVERT = {
     "instant": _instant,
     "texts": _texts,
     "numbers": _numbers,
+    "object": _object,
 }
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.sandbox._gitlab_api import not_found
+from runner.sandbox._world import World
+
+AUTOMATIC_COLOR = "#428BCA"
 HOST = "https://gitlab.example"
 
 _MARKER = re.compile(r"trueup:([0-9a-f-]{36})")
 _CODE_OR_COMMAND = re.compile(
     r"(?P<code>^```[^`\n]*\n(?:.*?\n)?```[ \t]*$)"
-    r"|^/(?P<command>close|label|estimate|due)\b[^\n]*\n?",
+    r"|^/(?P<command>close|reopen|merge|approve|label|unlabel|estimate|spend|due|assign|title"
+    r"|milestone|lock|move|draft|ready)\b[^\n]*\n?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -97,10 +103,15 @@ class Objects:
 
     Attributes:
         paid: whether the tier has weights and blocking links.
+        may_delete: whether the token's role may delete issues.
     """
 
-    def __init__(self, users: dict[int, dict[str, Any]], projects: dict[int, Project]) -> None:
+    def __init__(
+        self, world: World, users: dict[int, dict[str, Any]], projects: dict[int, Project]
+    ) -> None:
         self.paid = False
+        self.may_delete = True
+        self._world = world
         self.users = users
         self.projects = projects
         self.links: dict[int, Link] = {}
@@ -136,6 +147,37 @@ class Objects:
             )
             found.append(shown)
         return found
+
+    def project(self, name: str) -> Project:
+        """Return the project of that path or number; refuses the request where there is none."""
+        for project in self.projects.values():
+            if name in (str(project.id), project.path):
+                return project
+        raise not_found("Project")
+
+    def relabel(self, home: Project, labels: set[int], asked: Mapping[str, Any]) -> None:
+        """Change a set of labels as a request asks for; new names become new labels."""
+        if "labels" in asked:
+            labels.clear()
+        for name in asked.get("remove_labels") or ():
+            if label := home.label(name):
+                labels.discard(label.id)
+        for name in [*(asked.get("labels") or ()), *(asked.get("add_labels") or ())]:
+            label = home.label(name) or self.new_label(home, name)
+            scope = name.rpartition("::")[0]
+            if scope and self.paid:
+                labels -= {
+                    other
+                    for other in labels
+                    if home.labels[other].name.rpartition("::")[0] == scope
+                }
+            labels.add(label.id)
+
+    def new_label(self, home: Project, name: str, color: str = AUTOMATIC_COLOR) -> Label:
+        """Make a label of a project."""
+        label = Label(self._world.number("gitlab/label") + 300, name, color)
+        home.labels[label.id] = label
+        return label
 
     def linked(self, issue: Issue) -> list[tuple[Issue, str, Link]]:
         """Return the issues linked to one, how, and the link."""
@@ -217,6 +259,13 @@ class Objects:
             "service_desk_reply_to": None,
         }
         return {**shown, "weight": issue.weight} if self.paid else shown
+
+
+def assign(target: object, asked: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Set those attributes that a request gives."""
+    for name in names:
+        if name in asked:
+            setattr(target, name, asked[name])
 
 
 def label_shown(label: Label) -> dict[str, Any]:

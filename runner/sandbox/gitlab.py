@@ -1,4 +1,4 @@
-"""A stand-in for GitLab: projects, labels, milestones, issues, their links and notes.
+"""A stand-in for GitLab: projects, labels, milestones, issues, merge requests, git over HTTP.
 
 It behaves like GitLab Free; `paid` makes it a Premium one, with weights, blocking links and
 scoped labels that exclude each other. `may_delete` is whether the token's role may delete issues.
@@ -8,46 +8,47 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from runner.sandbox._gitlab_api import (
-    ISSUE,
-    ISSUE_FILTERS,
+    JOB_TOKEN,
     LABEL,
     MILESTONE,
     PAGING,
+    PROJECT,
     Accepts,
     Refused,
+    Routes,
     error,
     not_found,
     page_of,
     parameters,
     refused,
 )
+from runner.sandbox._gitlab_git import Repositories
+from runner.sandbox._gitlab_issues import Issues
 from runner.sandbox._gitlab_objects import (
-    Issue,
     Label,
-    Link,
     Milestone,
     Objects,
     Project,
+    assign,
     label_shown,
     milestone_shown,
     project_shown,
     sanitized,
-    without_commands,
 )
+from runner.sandbox._gitlab_requests import MergeRequests
 from runner.sandbox._platform import Call, Reply
 from runner.sandbox._world import TOKENS, Gate, World
 
-VERSION = "18.6.1-ee"
-AUTOMATIC_COLOR = "#428BCA"
+# docs.gitlab.com/ci/jobs/ci_job_token (verified 2026-11-24).
+_JOB_MAY_READ = re.compile(
+    PROJECT + r"/(?:merge_requests(?:/[^/]+(?:/notes(?:/\d+)?)?)?|repository/branches(?:/[^/]+)?)"
+)
 
-Handler = Callable[..., Reply]
+VERSION = "18.6.1-ee"
 
 
 class GitlabStandIn:
@@ -57,20 +58,28 @@ class GitlabStandIn:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.may_delete = True
         users = {
             number: {"id": number, "username": username, "name": name, "public_email": email}
             for number, (name, email, username) in enumerate(world.seed.people, 1)
         }
         paths = enumerate(world.seed.projects, 101)
-        self.there = Objects(users, {number: Project(number, path) for number, path in paths})
+        self.there = Objects(
+            world, users, {number: Project(number, path) for number, path in paths}
+        )
         # gitlab.com: docs.gitlab.com/user/gitlab_com (verified 2026-11-24).
         self._gates = {
             "api": Gate(2000, 60.0),
             "issues": Gate(200, 60.0),
             "notes": Gate(60, 60.0),
         }
-        self._routes = [(method, re.compile(path), handler) for method, path, handler in _ROUTES]
+        self.repositories = Repositories(world.seed.projects)
+        self.merge_requests = MergeRequests(world, self.there, self.repositories)
+        routes = (
+            *self._own_routes(),
+            *Issues(world, self.there).routes(),
+            *self.merge_requests.routes(),
+        )
+        self._routes = [(method, re.compile(path), handler) for method, path, handler in routes]
 
     def writes(self, call: Call) -> bool:
         """Return whether the call would change something."""
@@ -100,15 +109,25 @@ class GitlabStandIn:
     def paid(self, paid: bool) -> None:
         self.there.paid = paid
 
+    @property
+    def may_delete(self) -> bool:
+        """Whether the token's role may delete issues."""
+        return self.there.may_delete
+
+    @may_delete.setter
+    def may_delete(self, may_delete: bool) -> None:
+        self.there.may_delete = may_delete
+
     def objects(self) -> list[dict[str, Any]]:
-        """Return every label, milestone and issue."""
-        return self.there.plain()
+        """Return every label, milestone, issue and merge request."""
+        return [*self.there.plain(), *self.merge_requests.plain()]
 
     def _admit(self, call: Call) -> dict[str, str]:
         token = call.headers.get("private-token") or call.headers.get(
             "authorization", ""
         ).removeprefix("Bearer ")
-        if token != TOKENS["gitlab"]:
+        by_job = call.headers.get("job-token") == JOB_TOKEN and _JOB_MAY_READ.fullmatch(call.path)
+        if token != TOKENS["gitlab"] and not (by_job and call.method == "GET"):
             raise refused(401, "401 Unauthorized")
         if not self.world.limits:
             return {}
@@ -133,10 +152,31 @@ class GitlabStandIn:
             if match := path.fullmatch(call.path):
                 known = True
                 if method == call.method:
-                    return handler(self, call, *(unquote(part) for part in match.groups()))
+                    return handler(call, *(unquote(part) for part in match.groups()))
         if known:
             raise error(405, "405 Not Allowed")
         raise error(404, "404 Not Found")
+
+    def _own_routes(self) -> Routes:
+        return (
+            ("GET", r"/api/v4/(?:version|metadata)", self.version),
+            ("GET", r"/api/v4/user", self.me),
+            ("GET", r"/api/v4/users", self.list_users),
+            ("GET", r"/api/v4/projects", self.list_projects),
+            ("GET", PROJECT, self.get_project),
+            ("GET", PROJECT + r"/members(?:/all)?", self.list_members),
+            ("GET", PROJECT + r"/labels", self.list_labels),
+            ("POST", PROJECT + r"/labels", self.create_label),
+            ("PUT", PROJECT + r"/labels", self.update_label),
+            ("GET", PROJECT + r"/labels/([^/]+)", self.get_label),
+            ("PUT", PROJECT + r"/labels/([^/]+)", self.update_label),
+            ("DELETE", PROJECT + r"/labels/([^/]+)", self.delete_label),
+            ("GET", PROJECT + r"/milestones", self.list_milestones),
+            ("POST", PROJECT + r"/milestones", self.create_milestone),
+            ("GET", PROJECT + r"/milestones/([^/]+)", self.get_milestone),
+            ("PUT", PROJECT + r"/milestones/([^/]+)", self.update_milestone),
+            ("DELETE", PROJECT + r"/milestones/([^/]+)", self.delete_milestone),
+        )
 
     # People and projects
 
@@ -158,7 +198,7 @@ class GitlabStandIn:
     def list_members(self, call: Call, project: str) -> Reply:
         """`GET /projects/:id/members/all`."""
         asked = parameters(call, {**PAGING, "query": "text", "user_ids": "numbers"})
-        self._project(project)
+        self.there.project(project)
         query = (asked.get("query") or "").lower()
         members = [
             {**self.there.user(user), "access_level": 50, "public_email": about["public_email"]}
@@ -169,7 +209,7 @@ class GitlabStandIn:
 
     def get_project(self, _call: Call, project: str) -> Reply:
         """`GET /projects/:id`."""
-        return Reply(200, project_shown(self._project(project)))
+        return Reply(200, project_shown(self.there.project(project)))
 
     def list_projects(self, call: Call) -> Reply:
         """`GET /projects`."""
@@ -186,7 +226,7 @@ class GitlabStandIn:
         query = (asked.get("search") or "").lower()
         found = [
             label_shown(label)
-            for label in sorted(self._project(project).labels.values(), key=lambda x: x.name)
+            for label in sorted(self.there.project(project).labels.values(), key=lambda x: x.name)
             if query in f"{label.name}\n{label.description or ''}".lower()
         ]
         return page_of(call, found, asked)
@@ -194,10 +234,10 @@ class GitlabStandIn:
     def create_label(self, call: Call, project: str) -> Reply:
         """`POST /projects/:id/labels`."""
         asked = parameters(call, LABEL, ["name", "color"])
-        home = self._project(project)
+        home = self.there.project(project)
         if home.label(asked["name"]):
             raise refused(409, "Label already exists")
-        label = self._new_label(home, asked["name"], asked["color"])
+        label = self.there.new_label(home, asked["name"], asked["color"])
         label.description = sanitized(asked.get("description"))
         return Reply(201, label_shown(label))
 
@@ -213,7 +253,7 @@ class GitlabStandIn:
             missing = "new_name, color, description, priority are missing"
             raise error(400, f"{missing}, at least one parameter must be provided")
         if renamed := asked.get("new_name"):
-            other = self._project(project).label(renamed)
+            other = self.there.project(project).label(renamed)
             if other and other is not label:
                 raise refused(400, {"title": ["has already been taken"]})
             label.name = renamed
@@ -223,7 +263,7 @@ class GitlabStandIn:
 
     def delete_label(self, _call: Call, project: str, name: str) -> Reply:
         """`DELETE /projects/:id/labels/:label_id`."""
-        home, label = self._project(project), self._find_label(project, name)
+        home, label = self.there.project(project), self._find_label(project, name)
         del home.labels[label.id]
         for issue in home.issues.values():
             issue.labels.discard(label.id)
@@ -241,7 +281,7 @@ class GitlabStandIn:
             "iids": "numbers",
         }
         asked = parameters(call, filters)
-        home = self._project(project)
+        home = self.there.project(project)
         found = [
             milestone_shown(home, milestone)
             for milestone in reversed(home.milestones.values())
@@ -255,29 +295,29 @@ class GitlabStandIn:
     def create_milestone(self, call: Call, project: str) -> Reply:
         """`POST /projects/:id/milestones`."""
         asked = parameters(call, MILESTONE, ["title"])
-        home = self._project(project)
+        home = self.there.project(project)
         _check_title(home, asked["title"], None)
         number = self.world.number("gitlab/milestone") + 900
         now = self.world.instant("gitlab")
         milestone = Milestone(number, len(home.milestones) + 1, asked.pop("title"), now, now)
         home.milestones[number] = milestone
-        _assign(milestone, asked, ("description", "due_date", "start_date"))
+        assign(milestone, asked, ("description", "due_date", "start_date"))
         return Reply(201, milestone_shown(home, milestone))
 
     def get_milestone(self, _call: Call, project: str, number: str) -> Reply:
         """`GET /projects/:id/milestones/:milestone_id`."""
-        home = self._project(project)
+        home = self.there.project(project)
         return Reply(200, milestone_shown(home, _milestone(home, number)))
 
     def update_milestone(self, call: Call, project: str, number: str) -> Reply:
         """`PUT /projects/:id/milestones/:milestone_id`."""
         asked = parameters(call, MILESTONE)
-        home = self._project(project)
+        home = self.there.project(project)
         milestone = _milestone(home, number)
         if "title" in asked:
             _check_title(home, asked["title"] or "", milestone)
         before = milestone_shown(home, milestone)
-        _assign(milestone, asked, ("title", "description", "due_date", "start_date"))
+        assign(milestone, asked, ("title", "description", "due_date", "start_date"))
         if event := asked.get("state_event"):
             milestone.state = "closed" if event == "close" else "active"
         if milestone_shown(home, milestone) != before:
@@ -286,310 +326,18 @@ class GitlabStandIn:
 
     def delete_milestone(self, _call: Call, project: str, number: str) -> Reply:
         """`DELETE /projects/:id/milestones/:milestone_id`."""
-        home = self._project(project)
+        home = self.there.project(project)
         gone = _milestone(home, number).id
         del home.milestones[gone]
         for issue in home.issues.values():
             issue.milestone = None if issue.milestone == gone else issue.milestone
         return Reply(204)
 
-    # Issues
-
-    def list_issues(self, call: Call, project: str) -> Reply:
-        """`GET /projects/:id/issues`."""
-        asked = parameters(call, ISSUE_FILTERS)
-        home = self._project(project)
-        order = asked.get("order_by") or "created_at"
-        found = [i for i in home.issues.values() if self._matches(home, i, asked)]
-        found.sort(
-            key=lambda issue: (str(getattr(issue, order) or ""), issue.id),
-            reverse=(asked.get("sort") or "desc") == "desc",
-        )
-        return page_of(call, [self.there.issue(issue) for issue in found], asked)
-
-    def create_issue(self, call: Call, project: str) -> Reply:
-        """`POST /projects/:id/issues`."""
-        asked = parameters(call, {**ISSUE, "iid": "number"}, ["title"])
-        home = self._project(project)
-        number, now = self.world.number("gitlab/issue"), self.world.instant("gitlab")
-        iid = max(home.issues, default=0) + 1
-        made = self.world.clock()
-        issue = Issue(number + 5000, iid, home.id, "", now, now, made=made)
-        self._change_issue(home, issue, asked)
-        home.issues[issue.iid] = issue
-        return Reply(201, self.there.issue(issue))
-
-    def get_issue(self, _call: Call, project: str, iid: str) -> Reply:
-        """`GET /projects/:id/issues/:issue_iid`."""
-        return Reply(200, self.there.issue(self._find_issue(project, iid)))
-
-    def update_issue(self, call: Call, project: str, iid: str) -> Reply:
-        """`PUT /projects/:id/issues/:issue_iid`."""
-        accepts: Accepts = {**ISSUE, "state_event": ("close", "reopen"), "updated_at": "instant"}
-        asked = parameters(call, accepts)
-        issue = self._find_issue(project, iid)
-        if not asked:
-            raise error(400, "at least one parameter must be provided")
-        before = self.there.issue(issue)
-        self._change_issue(self.there.projects[issue.project], issue, asked)
-        if self.there.issue(issue) != before:
-            issue.updated_at = self.world.instant("gitlab")
-        return Reply(200, self.there.issue(issue))
-
-    def delete_issue(self, _call: Call, project: str, iid: str) -> Reply:
-        """`DELETE /projects/:id/issues/:issue_iid`."""
-        issue = self._find_issue(project, iid)
-        if not self.may_delete:
-            raise refused(403, "403 Forbidden")
-        del self.there.projects[issue.project].issues[issue.iid]
-        self.there.links = {
-            number: link
-            for number, link in self.there.links.items()
-            if issue.id not in {link.source, link.target}
-        }
-        return Reply(204)
-
-    def move_issue(self, call: Call, project: str, iid: str) -> Reply:
-        """`POST /projects/:id/issues/:issue_iid/move`."""
-        asked = parameters(call, {"to_project_id": "number"}, ["to_project_id"])
-        issue = self._find_issue(project, iid)
-        home, target = (
-            self.there.projects[issue.project],
-            self._project(str(asked["to_project_id"])),
-        )
-        if issue.moved_to or target is home:
-            raise refused(400, "Cannot move issue to project it originates from!")
-        now = self.world.instant("gitlab")
-        moved = replace(
-            issue,
-            id=self.world.number("gitlab/issue") + 5000,
-            iid=max(target.issues, default=0) + 1,
-            project=target.id,
-            updated_at=now,
-            made=self.world.clock(),
-            labels=set(),
-            notes={},
-        )
-        # Only labels and milestones that the target has under the same title come along.
-        for label in issue.labels:
-            same = target.label(home.labels[label].name)
-            moved.labels |= {same.id} if same else set()
-        title = home.milestones[issue.milestone].title if issue.milestone else None
-        same_title = [m.id for m in target.milestones.values() if m.title == title]
-        moved.milestone = same_title[0] if same_title else None
-        target.issues[moved.iid] = moved
-        issue.moved_to, issue.closed_at, issue.updated_at = moved.id, now, now
-        for number, link in self.there.links.items():
-            ends = {issue.id: moved.id}
-            self.there.links[number] = replace(
-                link,
-                source=ends.get(link.source, link.source),
-                target=ends.get(link.target, link.target),
-            )
-        return Reply(201, self.there.issue(moved))
-
-    # Links and notes of issues
-
-    def list_links(self, _call: Call, project: str, iid: str) -> Reply:
-        """`GET /projects/:id/issues/:issue_iid/links`."""
-        issue = self._find_issue(project, iid)
-        shown = [
-            {
-                **self.there.issue(other),
-                "issue_link_id": link.id,
-                "link_type": kind,
-                "link_created_at": link.made_at,
-                "link_updated_at": link.made_at,
-            }
-            for other, kind, link in self.there.linked(issue)
-        ]
-        return Reply(200, shown)
-
-    def create_link(self, call: Call, project: str, iid: str) -> Reply:
-        """`POST /projects/:id/issues/:issue_iid/links`."""
-        accepts: Accepts = {
-            "target_project_id": "id",
-            "target_issue_iid": "id",
-            "link_type": ("relates_to", "blocks", "is_blocked_by"),
-        }
-        asked = parameters(call, accepts, ["target_project_id", "target_issue_iid"])
-        issue = self._find_issue(project, iid)
-        other = self._find_issue(asked["target_project_id"], asked["target_issue_iid"])
-        kind = asked.get("link_type") or "relates_to"
-        if kind != "relates_to" and not self.there.paid:
-            raise refused(403, "Blocked issues not available for current license")
-        if any(met.id == other.id for met, _, _ in self.there.linked(issue)):
-            raise refused(409, "Issue(s) already assigned")
-        ends = (other.id, issue.id) if kind == "is_blocked_by" else (issue.id, other.id)
-        number = self.world.number("gitlab/link")
-        stored = "relates_to" if kind == "relates_to" else "blocks"
-        self.there.links[number] = Link(number, *ends, stored, self.world.instant("gitlab"))
-        shown = {
-            "source_issue": self.there.issue(issue),
-            "target_issue": self.there.issue(other),
-            "link_type": kind,
-        }
-        return Reply(201, shown)
-
-    def delete_link(self, _call: Call, project: str, iid: str, number: str) -> Reply:
-        """`DELETE /projects/:id/issues/:issue_iid/links/:issue_link_id`."""
-        issue = self._find_issue(project, iid)
-        for other, kind, link in self.there.linked(issue):
-            if str(link.id) == number:
-                del self.there.links[link.id]
-                shown = {
-                    "source_issue": self.there.issue(issue),
-                    "target_issue": self.there.issue(other),
-                }
-                return Reply(200, {**shown, "link_type": kind})
-        raise not_found()
-
-    def list_notes(self, call: Call, project: str, iid: str) -> Reply:
-        """`GET /projects/:id/issues/:issue_iid/notes`."""
-        accepts: Accepts = {
-            **PAGING,
-            "sort": ("asc", "desc"),
-            "order_by": ("created_at", "updated_at"),
-        }
-        asked = parameters(call, accepts)
-        notes = list(self._find_issue(project, iid).notes.values())
-        return page_of(call, notes if asked.get("sort") == "asc" else notes[::-1], asked)
-
-    def create_note(self, call: Call, project: str, iid: str) -> Reply:
-        """`POST /projects/:id/issues/:issue_iid/notes`."""
-        asked = parameters(call, {"body": "text", "created_at": "instant"}, ["body"])
-        issue = self._find_issue(project, iid)
-        number, now = self.world.number("gitlab/note"), self.world.instant("gitlab")
-        note: dict[str, Any] = {
-            "id": number,
-            "body": asked["body"],
-            "author": self.there.user(1),
-            "created_at": now,
-            "updated_at": now,
-            "system": False,
-            "noteable_id": issue.id,
-            "noteable_type": "Issue",
-            "noteable_iid": issue.iid,
-            "project_id": issue.project,
-            "resolvable": False,
-            "attachment": None,
-        }
-        issue.notes[number] = note
-        return Reply(201, note)
-
-    def update_note(self, call: Call, project: str, iid: str, number: str) -> Reply:
-        """`PUT /projects/:id/issues/:issue_iid/notes/:note_id`."""
-        asked = parameters(call, {"body": "text"}, ["body"])
-        note = self._find_note(project, iid, number)
-        note.update(body=asked["body"], updated_at=self.world.instant("gitlab"))
-        return Reply(200, note)
-
-    def get_note(self, _call: Call, project: str, iid: str, number: str) -> Reply:
-        """`GET /projects/:id/issues/:issue_iid/notes/:note_id`."""
-        return Reply(200, self._find_note(project, iid, number))
-
-    def delete_note(self, _call: Call, project: str, iid: str, number: str) -> Reply:
-        """`DELETE /projects/:id/issues/:issue_iid/notes/:note_id`."""
-        note = self._find_note(project, iid, number)
-        del self._find_issue(project, iid).notes[note["id"]]
-        return Reply(204)
-
-    # What the handlers share
-
-    def _project(self, name: str) -> Project:
-        for project in self.there.projects.values():
-            if name in (str(project.id), project.path):
-                return project
-        raise not_found("Project")
-
-    def _find_issue(self, project: str, iid: str) -> Issue:
-        issues = self._project(project).issues
-        if not iid.isdecimal() or int(iid) not in issues:
-            raise not_found()
-        return issues[int(iid)]
-
     def _find_label(self, project: str, name: str) -> Label:
-        for label in self._project(project).labels.values():
+        for label in self.there.project(project).labels.values():
             if name in (str(label.id), label.name):
                 return label
         raise not_found("Label")
-
-    def _find_note(self, project: str, iid: str, number: str) -> dict[str, Any]:
-        note = self._find_issue(project, iid).notes.get(int(number))
-        if note is None:
-            raise not_found("Note")
-        return note
-
-    def _matches(self, home: Project, issue: Issue, asked: Mapping[str, Any]) -> bool:
-        names = {home.labels[label].name for label in issue.labels}
-        milestone = home.milestones[issue.milestone].title if issue.milestone else None
-        places = (asked.get("in") or "title,description").split(",")
-        words = "\n".join(str(getattr(issue, place, "")) for place in places).lower()
-        state = asked.get("state")
-        return (
-            self.world.visible("gitlab", issue.made)
-            and state in (None, "all", "closed" if issue.closed_at else "opened")
-            and set(asked.get("labels") or ()) <= names
-            and asked.get("milestone") in (None, milestone)
-            and (not asked.get("iids") or issue.iid in asked["iids"])
-            and (asked.get("search") or "").lower() in words
-            and asked.get("author_id") in (None, 1)
-            and _within(issue.updated_at, asked.get("updated_after"), asked.get("updated_before"))
-            and _within(issue.created_at, asked.get("created_after"), asked.get("created_before"))
-        )
-
-    def _change_issue(self, home: Project, issue: Issue, asked: dict[str, Any]) -> None:
-        if "title" in asked and not asked["title"]:
-            raise refused(400, {"title": ["can't be blank"]})
-        if len(asked.get("title") or "") > 255:
-            raise refused(400, {"title": ["is too long (maximum is 255 characters)"]})
-        if (asked.get("weight") or 0) < 0:
-            raise refused(400, {"weight": ["must be greater than or equal to 0"]})
-        closing = asked.get("state_event") == "close"
-        if description := asked.get("description"):
-            asked["description"], commands = without_commands(description)
-            closing = closing or "close" in commands
-        now = self.world.instant("gitlab")
-        if closing:
-            issue.closed_at = issue.closed_at or now
-        elif asked.get("state_event") == "reopen":
-            issue.closed_at = None
-        names = ("title", "description", "due_date", "confidential", "discussion_locked")
-        _assign(issue, asked, names)
-        issue.title = issue.title.strip()
-        if self.there.paid and "weight" in asked:
-            issue.weight = asked["weight"]
-        if "milestone_id" in asked:
-            known = asked["milestone_id"] in home.milestones
-            issue.milestone = asked["milestone_id"] if known else None
-        if "assignee_id" in asked and "assignee_ids" not in asked:
-            asked["assignee_ids"] = [asked["assignee_id"] or 0]
-        if "assignee_ids" in asked:
-            assignees = [user for user in asked["assignee_ids"] or () if user in self.there.users]
-            issue.assignees = assignees if self.there.paid else assignees[:1]
-        self._change_labels(home, issue, asked)
-
-    def _change_labels(self, home: Project, issue: Issue, asked: Mapping[str, Any]) -> None:
-        if "labels" in asked:
-            issue.labels = set()
-        for name in asked.get("remove_labels") or ():
-            if label := home.label(name):
-                issue.labels.discard(label.id)
-        for name in [*(asked.get("labels") or ()), *(asked.get("add_labels") or ())]:
-            label = home.label(name) or self._new_label(home, name, AUTOMATIC_COLOR)
-            scope = name.rpartition("::")[0]
-            if scope and self.there.paid:
-                issue.labels -= {
-                    other
-                    for other in issue.labels
-                    if home.labels[other].name.rpartition("::")[0] == scope
-                }
-            issue.labels.add(label.id)
-
-    def _new_label(self, home: Project, name: str, color: str) -> Label:
-        label = Label(self.world.number("gitlab/label") + 300, name, color)
-        home.labels[label.id] = label
-        return label
 
 
 def _milestone(home: Project, number: str) -> Milestone:
@@ -604,52 +352,3 @@ def _check_title(home: Project, title: str, own: Milestone | None) -> None:
     if any(m.title == title and m is not own for m in home.milestones.values()):
         taken = "already being used for another group or project milestone."
         raise refused(400, {"title": [taken]})
-
-
-def _assign(target: object, asked: Mapping[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        if name in asked:
-            setattr(target, name, asked[name])
-
-
-def _within(stamp: str, after: datetime | None, before: datetime | None) -> bool:
-    moment = datetime.fromisoformat(stamp)
-    return (after is None or moment >= after) and (before is None or moment <= before)
-
-
-_P = r"/api/v4/projects/([^/]+)"
-_I = _P + r"/issues/([^/]+)"
-
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", r"/api/v4/(?:version|metadata)", GitlabStandIn.version),
-    ("GET", r"/api/v4/user", GitlabStandIn.me),
-    ("GET", r"/api/v4/users", GitlabStandIn.list_users),
-    ("GET", r"/api/v4/projects", GitlabStandIn.list_projects),
-    ("GET", _P, GitlabStandIn.get_project),
-    ("GET", _P + r"/members(?:/all)?", GitlabStandIn.list_members),
-    ("GET", _P + r"/labels", GitlabStandIn.list_labels),
-    ("POST", _P + r"/labels", GitlabStandIn.create_label),
-    ("PUT", _P + r"/labels", GitlabStandIn.update_label),
-    ("GET", _P + r"/labels/([^/]+)", GitlabStandIn.get_label),
-    ("PUT", _P + r"/labels/([^/]+)", GitlabStandIn.update_label),
-    ("DELETE", _P + r"/labels/([^/]+)", GitlabStandIn.delete_label),
-    ("GET", _P + r"/milestones", GitlabStandIn.list_milestones),
-    ("POST", _P + r"/milestones", GitlabStandIn.create_milestone),
-    ("GET", _P + r"/milestones/([^/]+)", GitlabStandIn.get_milestone),
-    ("PUT", _P + r"/milestones/([^/]+)", GitlabStandIn.update_milestone),
-    ("DELETE", _P + r"/milestones/([^/]+)", GitlabStandIn.delete_milestone),
-    ("GET", _P + r"/issues", GitlabStandIn.list_issues),
-    ("POST", _P + r"/issues", GitlabStandIn.create_issue),
-    ("GET", _I, GitlabStandIn.get_issue),
-    ("PUT", _I, GitlabStandIn.update_issue),
-    ("DELETE", _I, GitlabStandIn.delete_issue),
-    ("POST", _I + r"/move", GitlabStandIn.move_issue),
-    ("GET", _I + r"/links", GitlabStandIn.list_links),
-    ("POST", _I + r"/links", GitlabStandIn.create_link),
-    ("DELETE", _I + r"/links/([^/]+)", GitlabStandIn.delete_link),
-    ("GET", _I + r"/notes", GitlabStandIn.list_notes),
-    ("POST", _I + r"/notes", GitlabStandIn.create_note),
-    ("GET", _I + r"/notes/(\d+)", GitlabStandIn.get_note),
-    ("PUT", _I + r"/notes/(\d+)", GitlabStandIn.update_note),
-    ("DELETE", _I + r"/notes/(\d+)", GitlabStandIn.delete_note),
-)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from runner.sandbox.gitlab import GitlabStandIn
+
 PATHS = {"linear": "/linear/graphql", "notion": "/notion", "gitlab": "/gitlab", "motion": "/motion"}
 LOST = -1
 """The status that stands for "no answer" between `_carry_out` and the wire."""
@@ -110,6 +112,10 @@ def application(world: World, standins: Mapping[str, StandIn]) -> ASGIApp:
         if platform not in standins:
             message = {"message": f"no such platform; there are {', '.join(PATHS)}"}
             await JSONResponse(message, 404)(scope, receive, send)
+            return
+        if platform == "gitlab" and ".git/" in rest:
+            repositories = cast("GitlabStandIn", standins[platform]).repositories
+            await repositories.serve(rest, scope, receive, send)
             return
         call = Call(
             method=request.method,

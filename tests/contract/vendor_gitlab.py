@@ -39,7 +39,21 @@ ANSWERS = {
     r"/issues/\d+/notes(/\d+)?": "XIssueNoteSchema",
     r"/labels(/[^/]+)?": "XLabelSchema",
     r"/milestones(/\d+)?": "XMilestoneSchema",
+    r"/merge_requests/\d+/notes(/\d+)?": "XMergeRequestNoteSchema",
+    r"/merge_requests/\d+/discussions/[^/]+/notes": "XMergeRequestNoteSchema",
 }
+ENTITIES = {
+    r"/merge_requests(/\d+(/merge)?)?": "API_Entities_MergeRequest",
+    r"/repository/commits/[^/]+/merge_requests": "API_Entities_MergeRequestBasic",
+}
+DISCUSSIONS = {
+    ("GET", ""): set[str](),
+    ("POST", ""): {"body", "position"},
+    ("GET", "/x"): set[str](),
+    ("PUT", "/x"): {"resolved"},
+    ("POST", "/x/notes"): {"body"},
+}
+"""What docs.gitlab.com/api/discussions says of `/merge_requests/:iid/discussions`: properties."""
 
 
 def violations(exchange: Exchange) -> list[str]:
@@ -53,6 +67,14 @@ def _request(exchange: Exchange) -> list[str]:
     if body is not None and "json" not in exchange.headers.get("content-type", ""):
         return ["a body without a JSON content type"]
     names = {name.removesuffix("[]") for name, _ in exchange.query}
+    if thread := re.fullmatch(
+        r".*/merge_requests/\d+/discussions(/[0-9a-f]{40})?(/notes)?", exchange.path
+    ):
+        place = ("/x" if thread[1] else "") + (thread[2] or "")
+        known = DISCUSSIONS.get((exchange.method, place))
+        if known is None:
+            return ["not described anywhere"]
+        return [f"unknown property {name}" for name in {*(body or ()), *names} - known - PAGING]
     documented = DOCUMENTED.get(f"{exchange.method} {exchange.path}")
     if documented is not None:
         return [f"unknown parameter {name}" for name in names - documented - PAGING]
@@ -133,7 +155,24 @@ def _answer(exchange: Exchange) -> list[str]:
             if exchange.method in {"POST", "DELETE"} and name == "XIssueLinkSchema":
                 return []
             return [problem for item in answered if item for problem in _shape(item, name)]
+    for path, name in ENTITIES.items():
+        if re.fullmatch(rf"/api/v4/projects/[^/]+{path}", exchange.path):
+            return [problem for item in answered for problem in _entity(item, name)]
     return []
+
+
+def _entity(item: Mapping[str, Any], name: str) -> list[str]:
+    """Compare an object with GitLab's own description, which calls no property required."""
+    described = _document()["components"]["schemas"][name]["properties"]
+    kinds = {"string": str, "integer": int, "boolean": bool, "array": list}
+    wrong: list[str] = []
+    for key, value in item.items():
+        kind = kinds.get(described.get(key, {}).get("type", ""), object)
+        if key not in described:
+            wrong.append(f"the answer has {key}, which is not described")
+        elif value is not None and not isinstance(value, kind):
+            wrong.append(f"the answer's {key} is no {kind.__name__}")
+    return wrong
 
 
 def _shape(item: Mapping[str, Any], name: str) -> list[str]:
