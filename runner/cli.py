@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from runner.commands import Examples, flag, say
+from runner.commands.agent import draft
 from runner.commands.changes import apply, history, plan, show, status
+from runner.commands.imports import import_
 from runner.commands.loop import watch
 from runner.commands.sandbox import demo, doctor, sandbox
 from runner.commands.specs import edit, init, validate
@@ -77,6 +79,8 @@ def completion(shell: str) -> None:
 for _command in (
     *(init, validate, edit),
     *(plan, apply, status, show, history),
+    import_,
+    draft,
     state,
     watch,
     *(sandbox, demo, doctor),

@@ -13,15 +13,23 @@ from __future__ import annotations
 
 import json
 from calendar import monthrange
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic_ai import Agent, ModelRetry, RunContext, ToolOutput, capture_run_messages
+from pydantic_ai import Agent, ModelRetry, RunContext, ToolOutput
 from pydantic_ai import exceptions as raised
 from pydantic_ai.capabilities import SelectModel
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    TextPart,
+    TextPartDelta,
+    UserPromptPart,
+)
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import UsageLimits
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model, ModelSelectionContext
 
     from runner.agent.material import Material
+    from runner.agent.record import Turn
 
 TRIES = 2
 """Drafts of one tier before the next tier is asked."""
@@ -118,14 +127,6 @@ class Drafted:
     decisions: tuple[Decision, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What was said earlier in a conversation."""
-
-    request: str
-    draft: str
-
-
 class ModelDrafter:
     """Drafts by asking models; fails over, escalates, and stays within the ledger's limit.
 
@@ -137,6 +138,7 @@ class ModelDrafter:
         ledger: where calls are entered.
         failing: models that failed a moment ago.
         tell: told what happens, as it happens.
+        streaming: have answers streamed, and tell of their text as it comes.
         connect: opens a model; sends nothing.
     """
 
@@ -150,6 +152,7 @@ class ModelDrafter:
         ledger: Ledger | None = None,
         failing: frozenset[str] = frozenset(),
         tell: Teller | None = None,
+        streaming: bool = False,
         connect: Callable[[str, Access], Model] = open_model,
     ) -> None:
         self.material = material
@@ -159,6 +162,7 @@ class ModelDrafter:
         self.ledger = ledger if ledger is not None else Ledger()
         self.failing = failing
         self.tell: Teller = tell or (lambda _kind, _text: None)
+        self.streaming = streaming
         self.connect = connect
         self._chains: dict[tuple[str, ...], Model] = {}
 
@@ -212,25 +216,23 @@ class ModelDrafter:
         )
         history = [message for turn in earlier for message in _messages(turn)]
         agent = self._agent(instructions(self.material, request))
-        with capture_run_messages():
-            try:
-                result = await agent.run(
-                    request.message,
-                    deps=session,
-                    message_history=history,
-                    usage_limits=UsageLimits(request_limit=CALLS),
-                )
-            except BudgetExceeded:
-                raise
-            except raised.FallbackExceptionGroup as error:
-                raise AgentError(
-                    f"no model answers: {_trail(self.ledger)}",
-                    hint="try again later, or set the key of another provider",
-                ) from error
-            except raised.ModelAPIError as error:
-                raise _refusal(error, session) from error
-            except (raised.UnexpectedModelBehavior, raised.UsageLimitExceeded) as error:
-                raise _exhausted(session) from error
+        try:
+            result = await agent.run(
+                request.message,
+                deps=session,
+                message_history=history,
+                usage_limits=UsageLimits(request_limit=CALLS),
+                event_stream_handler=_told_text if self.streaming else None,
+            )
+        except raised.FallbackExceptionGroup as error:
+            raise AgentError(
+                f"no model answers: {_trail(self.ledger)}",
+                hint="try again later, or set the key of another provider",
+            ) from error
+        except raised.ModelAPIError as error:
+            raise _refusal(error, session) from error
+        except (raised.UnexpectedModelBehavior, raised.UsageLimitExceeded) as error:
+            raise _exhausted(session) from error
         return Drafted(result.output, session.verdict, tuple(session.decisions))
 
     def _agent(self, text: str) -> Agent[Session, Draft]:
@@ -389,6 +391,13 @@ def _check(context: RunContext[Session], draft: Draft) -> Draft:
     raise ModelRetry(
         f"trueup refuses the draft; nothing was changed:\n{look.fenced('trueup', problems)}"
     )
+
+
+async def _told_text(context: RunContext[Session], events: AsyncIterable[AgentStreamEvent]) -> None:
+    """Tell of an answer's text as it comes."""
+    async for event in events:
+        if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+            context.deps.tell("text", event.delta.content_delta)
 
 
 def _messages(turn: Turn) -> list[ModelMessage]:

@@ -54,7 +54,8 @@ def _beyond(draft: Draft, scope: Scope, existing: Collection[str]) -> Iterator[s
             yield from (f"{name}: {what} is not for this request" for what in _settings(item))
         outside = _outside(item, scope, {*made, *scope.projects}, existing)
         if outside:
-            yield f"{name}: {', '.join(outside)} is outside of the request's scope"
+            allowed = ", ".join(scope.projects)
+            yield f"{name}: {', '.join(outside)} is out of the request's scope: only {allowed}"
 
 
 def projects_of(item: op.Operation) -> tuple[str, ...] | None:

@@ -1,0 +1,63 @@
+"""A draft as a merge request; the only part of the agent that meets the forge, after the models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from runner.agent import present
+from runner.forge import Proposal, open_forge
+from runner.language.edit import apply_operations
+from schemas.errors import AgentError
+
+if TYPE_CHECKING:
+    from runner.agent.contract import AgentReply, AgentRequest, Draft
+    from runner.agent.material import Material
+    from runner.config import Config
+    from runner.forge import MergeRequest
+
+LABEL = "trueup"
+"""The label of the agent's merge requests."""
+
+
+def open_merge_request(
+    config: Config, request: AgentRequest, material: Material, reply: AgentReply
+) -> MergeRequest:
+    """Open a merge request for a draft; the same request never opens a second one.
+
+    The operations are done again on the target branch, so that what others merged meanwhile stays.
+
+    Raises:
+        AgentError: they cannot be done there any more.
+        ConfigError: there is no token that may push.
+        GitError: git refused.
+        PlatformError: GitLab refused, or could not be reached.
+    """
+    proposal = Proposal(
+        request.request_id,
+        reply.draft.title,
+        present.description(request, material, reply),
+        message=present.commit_body(request, reply.draft),
+        trailers=present.trailers(reply),
+        labels=(LABEL,),
+    )
+    with open_forge(config) as forge:
+        return forge.propose(proposal, lambda files: redone(reply.draft, files, material))
+
+
+def redone(
+    draft: Draft, files: Mapping[str, bytes], material: Material
+) -> Mapping[str, bytes | None]:
+    """Return what a draft makes of other versions of the spec files.
+
+    Raises:
+        AgentError: its operations cannot be done there.
+    """
+    edited = apply_operations(files, draft.operations, material.today, specs=material.specs)
+    if edited.refused:
+        problems = "; ".join(item.message for item in edited.diagnostics[:3])
+        raise AgentError(
+            f"the draft does not fit the specs of the target branch: {problems}",
+            hint="bring this checkout up to date, and draft again",
+        )
+    return edited.files
