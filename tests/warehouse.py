@@ -41,6 +41,11 @@ _LEXEME = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`]|``)*`|--[^\n]*|(?<!:):([A-Za-z_]\w*)",
     re.DOTALL,
 )
+_CATALOGUED = re.compile(
+    r"(CREATE CATALOG|CREATE SCHEMA|DROP TABLE) IF (?:NOT )?EXISTS"
+    r" `(\w+)`(?:\.`(\w+)`)?(?:\.`(\w+)`)?(?: COMMENT '\w+')?(?:; |$)"
+)
+"""A statement about the catalogue, alone or in a script."""
 _THREE_PARTS = re.compile(r"`(\w+)`\.`(\w+)`\.`(\w+)`")
 _TYPES = {
     "bigint": ("LONG", "BIGINT"),
@@ -247,17 +252,8 @@ class Workspace:
 
     def execute(self, text: str, parameters: Mapping[str, str | None]) -> tuple[list[Json], Rows]:
         """Run a statement; return the columns of its result and the rows."""
-        if created := re.fullmatch(r"CREATE CATALOG IF NOT EXISTS `(\w+)`.*", text):
-            self.catalogs.add(created[1])
-            return [], []
-        if created := re.match(r"CREATE SCHEMA IF NOT EXISTS `(\w+)`\.`(\w+)`", text):
-            self._check_catalog(created[1])
-            folder = self.schemas.setdefault((created[1], created[2]), self.folder / created[2])
-            folder.mkdir(exist_ok=True)
-            return [], []
-        if dropped := re.fullmatch(rf"DROP TABLE IF EXISTS {_THREE_PARTS.pattern}", text):
-            folder = self.schemas.get((dropped[1], dropped[2]), self.folder) / dropped[3]
-            shutil.rmtree(folder, ignore_errors=True)
+        text = _CATALOGUED.sub(self._catalogued, text)
+        if not text.removeprefix("BEGIN ").removesuffix("END"):
             return [], []
         query = _bound(text, parameters)
         names = set(_THREE_PARTS.findall(query))
@@ -277,6 +273,19 @@ class Workspace:
             )
         return columns, rows
 
+    def _catalogued(self, statement: re.Match[str]) -> str:
+        """Do what a statement asks of the catalogue; leave nothing of it for the session."""
+        doing, catalog, schema, table = statement.groups()
+        if doing == "CREATE CATALOG":
+            self.catalogs.add(catalog)
+            return ""
+        self._check_catalog(catalog)
+        folder = self.schemas.setdefault((catalog, schema), self.folder / schema)
+        folder.mkdir(exist_ok=True)
+        if doing == "DROP TABLE":
+            shutil.rmtree(folder / table, ignore_errors=True)
+        return ""
+
     def _path(self, query: str, catalog: str, schema: str, table: str) -> str:
         """Return what the session calls a table."""
         self._check_catalog(catalog)
@@ -284,7 +293,7 @@ class Workspace:
         if folder is None:
             raise Refused(f"[SCHEMA_NOT_FOUND] The schema `{catalog}`.`{schema}` cannot be found.")
         path = folder / table
-        if not (path / "_delta_log").is_dir() and not query.startswith("CREATE TABLE"):
+        if not (path / "_delta_log").is_dir() and "CREATE TABLE" not in query:
             name = f"`{catalog}`.`{schema}`.`{table}`"
             raise Refused(f"[TABLE_OR_VIEW_NOT_FOUND] The table or view {name} cannot be found.")
         return f"delta.`{path}`"

@@ -44,7 +44,7 @@ MISSING = frozenset(
         "DELTA_TABLE_NOT_FOUND",
     }
 )
-_NO_CATALOG = frozenset({"NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"})
+NO_CATALOG = frozenset({"NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,11 @@ class DatabricksTables:
 
 FILES = "to_json(collect_set(_metadata.file_name))"
 _WANTED = "place BIGINT, address STRING, platform STRING, fingerprint STRING"
+
+
+def script(statements: Iterable[str]) -> str:
+    """Return one statement that carries out several, in order, each a commit of its own."""
+    return f"BEGIN {'; '.join(statements)}; END"
 
 
 def inlined(schema: str, marker: str = "rows") -> str:

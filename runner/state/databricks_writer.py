@@ -13,6 +13,7 @@ import contextlib
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -23,22 +24,33 @@ from runner.state.commits import LEASE, fenced_off, found_tables, mark_of, repea
 from runner.state.contract import Merged
 from runner.state.databricks import (
     FILES,
+    NO_CATALOG,
     DatabricksTables,
     Schema,
     inlined,
     packed,
+    script,
     stamp_in,
 )
 from runner.state.engine import Columns, Comparison, Guard, Where
 from runner.state.held import WHOLE, Held, Row
 from runner.state.warehouse import StatementFailed, Warehouse
 from schemas.errors import StateError
-from schemas.tables import PLANNED, TABLES, VERSION, VERSION_PROPERTY, Column, Name, Table
+from schemas.tables import (
+    PLANNED,
+    PROPERTIES,
+    STATE_PROPERTY,
+    TABLES,
+    VERSION,
+    VERSION_PROPERTY,
+    Column,
+    Name,
+    Table,
+)
 
 FRESH = 5.0
 """Seconds for which tables that were taken along may be asked who holds the lease."""
 
-_NO_CATALOG = frozenset({"NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"})
 _SMALL: tuple[Name, ...] = ("users", "integrations", "runs", "bindings")
 _LEASE: Where = {"run_id": [LEASE]}
 
@@ -111,15 +123,16 @@ class DatabricksWriter(DatabricksTables):
             return
         self._properties.clear()
         if present is None:
-            self._create_schema()
-        found_tables(self, self._tables, self._version, self.place)
+            self._found()
+        else:
+            found_tables(self, self._tables, self._version, self.place)
 
     def hold(self) -> None:
         """Take what was read when the lease was free for what is there; see `TableWriter`."""
         self._alone = True
 
     def let_go(self) -> None:
-        """Send what waits, and ask again from now on; see `TableWriter`."""
+        """Send what waits still, and ask again from now on; see `TableWriter`."""
         with self._turn:
             self._send([])
             self._alone = False
@@ -238,10 +251,7 @@ class DatabricksWriter(DatabricksTables):
 
     def create(self, table: Table, properties: Mapping[str, str]) -> None:
         """Create a table, with comments; see `Founder`."""
-        # Other engines could not write tables with row tracking, which may be on by default.
-        portable = {**properties, "delta.enableRowTracking": "false"}
-        statement = sql.create(table, self._where.name(table.name), portable)
-        self._run(statement, "create", table.name)
+        self._run(self._creation(table, properties), "create", table.name)
 
     def add(self, name: Name, columns: Iterable[Column]) -> None:
         """Add columns; see `Founder`."""
@@ -250,20 +260,31 @@ class DatabricksWriter(DatabricksTables):
 
     def discard(self) -> None:
         """Drop all tables of the state, the one that says that there is a state first."""
-        for name in sorted(self._tables):
-            self._run(f"DROP TABLE IF EXISTS {self._where.name(name)}", "drop", name)
+        drops = [f"DROP TABLE IF EXISTS {self._where.name(name)}" for name in sorted(self._tables)]
+        self._run(script(drops), "drop", "bindings")
 
-    def _create_schema(self) -> None:
-        statement = f"CREATE SCHEMA IF NOT EXISTS {self._where.quoted} COMMENT 'trueup'"
-        tags = {"application": "trueup", "purpose": "create the schema"}
+    def _found(self) -> None:
+        """Create what is missing of the schema and all tables, in one statement."""
+        made = {VERSION_PROPERTY: str(self._version), STATE_PROPERTY: str(uuid.uuid4())}
+        # `bindings` comes last: where it is, the state is whole, and has the id that it bears.
+        tables = sorted(self._tables.values(), key=lambda table: table.name == "bindings")
+        creations = [self._creation(table, {**PROPERTIES, **made}) for table in tables]
+        schema = f"CREATE SCHEMA IF NOT EXISTS {self._where.quoted} COMMENT 'trueup'"
+        statement = script([schema, *creations])
+        tags = {"application": "trueup", "purpose": "create the tables"}
         try:
             self._warehouse.run(statement, tags=tags)
         except StatementFailed as error:
-            if error.code not in _NO_CATALOG:
+            if error.code not in NO_CATALOG:
                 raise
             catalog = sql.quoted(self._where.catalog)
             self._warehouse.run(f"CREATE CATALOG IF NOT EXISTS {catalog}", tags=tags)
             self._warehouse.run(statement, tags=tags)
+
+    def _creation(self, table: Table, properties: Mapping[str, str]) -> str:
+        # Other engines could not write tables with row tracking, which may be on by default.
+        portable = {**properties, "delta.enableRowTracking": "false"}
+        return sql.create(table, self._where.name(table.name), portable)
 
     def _held_lease(self, columns: Sequence[str]) -> Columns:
         """Return the lease's row, asked for anew unless it was just now, and all else with it."""
@@ -317,26 +338,24 @@ class DatabricksWriter(DatabricksTables):
                 if self._held:
                     self._held.apply(write.table, write.rows, write.removed or {})
                 return Merged(updated=size(write.rows))
-            if write.guard is None:
-                return self._send([write])
-            done = self._commit(write)
-            if done == Merged():
-                self._held = None
-            elif self._held:
-                self._held.apply(write.table, write.rows, {})
-            return done
+            return self._send([write])
 
     def _send(self, writes: Sequence[Write]) -> Merged:
-        """Commit what waits and then `writes`, in as few statements as they fit into."""
-        sent = [*self._waiting, *writes]
+        """Commit what waits and then `writes`, in as few statements as they fit into.
+
+        Return what became of the last one.
+        """
         done = Merged()
         try:
-            for group in _grouped(sent):
+            for group in _grouped([*self._waiting, *writes]):
                 done = self._commit(group[0]) if len(group) == 1 else self._commit_all(group)
                 del self._waiting[: len(group)]
         except BaseException:
             self._held = None
             raise
+        if writes and writes[-1].guard and done == Merged():
+            # The row is not as it was expected to be, so that somebody else writes as well.
+            self._held = None
         if self._held:
             for write in writes:
                 self._held.apply(write.table, write.rows, write.removed or {})
@@ -382,23 +401,28 @@ class DatabricksWriter(DatabricksTables):
             parameters[f"rows{place}"] = json.dumps(
                 write.records, ensure_ascii=False, separators=(",", ":")
             )
-        script = f"BEGIN {'; '.join([*statements, ' UNION ALL '.join(checks)])}; END"
+        statement = script([*statements, " UNION ALL ".join(checks)])
         last = writes[-1]
         labels = ", ".join(dict.fromkeys(write.table.name for write in writes))
         answer = repeat(
             f"{labels} at {self.place}",
-            lambda: self._run(script, "write to", last.table.name, parameters, _run_of(last)),
+            lambda: self._run(statement, "write to", last.table.name, parameters, _run_of(last)),
         )
+        saved = size(last.rows)
         for row in answer.rows():
             write = writes[cast("int", row["_place"])]
-            if row["_saved"] != size(write.rows) or row["_left"]:
-                self._refuse_fenced(write.fence)
-                raise StateError(
-                    f"{size(write.rows)} rows were to be saved in"
-                    f" {self._where.label(write.table.name)}; {row['_saved']} are there",
-                    hint="rows share a key: trueup state check tells which",
-                )
-        return Merged(updated=size(last.rows))
+            if row["_saved"] == size(write.rows) and not row["_left"]:
+                continue
+            if write.guard:
+                saved = 0
+                continue
+            self._refuse_fenced(write.fence)
+            raise StateError(
+                f"{size(write.rows)} rows were to be saved in"
+                f" {self._where.label(write.table.name)}; {row['_saved']} are there",
+                hint="rows share a key: trueup state check tells which",
+            )
+        return Merged(updated=saved)
 
     def _refuse_fenced(self, fence: int) -> None:
         """Raise where somebody holds the lease under a greater number than `fence`."""

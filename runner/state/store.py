@@ -305,12 +305,12 @@ class Writer(Reader):
     def release_lease(self) -> None:
         """Give the lease back; nothing happens where it was lost already."""
         try:
-            self._engine.let_go()
-        finally:
             with self._turn:
-                if self._lease.held:
-                    self._swap(_lease_text(self._lease), replace(self._lease, held=False))
-                self._lease = Lease()
+                held, self._lease = self._lease, Lease()
+                if held.held:
+                    self._swap(_lease_text(held), replace(held, held=False))
+        finally:
+            self._engine.let_go()
 
     def break_lease(self) -> Lease | None:
         """Take the lease from whoever holds it; return what it was, `None` if nobody held it."""
