@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from schemas.domain import PLATFORMS, Value
+from schemas.domain import PLATFORMS
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,14 +31,11 @@ class Platform:
     Attributes:
         transport: makes the configured transport from token, base URL and budget.
         reconciler: makes the reconciler from a connection.
-        canonical: the form in which two values of a field are compared after a read (Markdown
-            that went through a platform's own rich text, say).
     """
 
     profile: Profile
     transport: Callable[[str, str, Budget], Transport]
     reconciler: Callable[[Connection], Reconciler]
-    canonical: Callable[[str, Value], Value]
 
 
 def for_platform(name: str, extra: Collection[str] = ()) -> Platform:
@@ -57,7 +54,6 @@ def for_platform(name: str, extra: Collection[str] = ()) -> Platform:
         profile=cast("Profile", module.PROFILE),
         transport=cast("Callable[[str, str, Budget], Transport]", module.transport),
         reconciler=cast("Callable[[Connection], Reconciler]", getattr(module, class_name)),
-        canonical=cast("Callable[[str, Value], Value]", getattr(module, "canonical", _as_it_is)),
     )
 
 
@@ -78,7 +74,3 @@ def _module(name: str, extra: Collection[str]) -> ModuleType:
         f"there is no platform `{name}`",
         hint=f"ours are {', '.join(PLATFORMS)}; name others in the Settings: reconcilers: [{name}]",
     )
-
-
-def _as_it_is(_name: str, value: Value) -> Value:
-    return value

@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from schemas.domain import Action, Change, Fields, Kind, Person, Value
+from schemas.domain import Action, Change, Fields, Kind, Person, Value, same
 
 if TYPE_CHECKING:
     from reconcilers._transport import Transport
@@ -55,6 +55,8 @@ class Field:
     note: str = ""
     observed: bool = True
     """Whether `observe` reads the value back faithfully enough to be compared with base."""
+    initial: tuple[Value, ...] = ()
+    """What a new object may have there by itself, which is nobody's edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ class Capabilities:
         """Return the names of the fields that can be changed later."""
         return frozenset(f.name for f in self.fields if kind in f.kinds and f.mode == "write")
 
+    def initial(self, kind: Kind, name: str) -> tuple[Value, ...]:
+        """Return what a new object may have in a field that it was made without."""
+        return next((f.initial for f in self.fields if f.name == name and kind in f.kinds), ())
+
     def observable(self, kind: Kind) -> frozenset[str]:
         """Return the names of the fields that `observe` reads back faithfully."""
         return frozenset(f.name for f in self.fields if kind in f.kinds and f.observed)
@@ -104,6 +110,10 @@ class Price:
 
     requests: int
     points: int = 0
+
+
+def _as_it_is(_name: str, value: Value) -> Value:
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,9 @@ class Profile:
             where the marker is the object's own id there, so that a second create is refused.
         lag: for how many seconds a new object may be missing from the answers of `find`.
         linkable: whether its objects have URLs worth showing on the other platforms.
+        canonical: the form in which two values of a field are compared after a read (Markdown
+            that went through the platform's own rich text, say).
+        exact: whether every edit of an object gives it another revision.
         container: the option of the Integrations spec that names the container.
     """
 
@@ -134,6 +147,12 @@ class Profile:
     finds_before_create: bool = True
     lag: float = 0.0
     linkable: bool = True
+    canonical: Callable[[str, Value], Value] = _as_it_is
+    exact: bool = True
+
+    def equal(self, name: str, left: Value, right: Value) -> bool:
+        """Return whether two values of a field are the same to the platform."""
+        return same(self.canonical(name, left), self.canonical(name, right))
 
     def seconds(self, price: Price, limits: Limits | None = None) -> float:
         """Return how long the limits make `price` wait, starting with a full budget.

@@ -29,8 +29,13 @@ _RESOLVED = ("done", "canceled")
 FIELDS: tuple[Field, ...] = (
     Field("title", "name"),
     Field("description", "description", observed=False, note="Markdown in, HTML back"),
-    Field("status", "status", note="by name; the nearest one that the workspace has"),
-    Field("priority", "priority", note="`none` is LOW"),
+    Field(
+        "status",
+        "status",
+        note="by name; the nearest one that the workspace has",
+        initial=("backlog", "todo"),
+    ),
+    Field("priority", "priority", note="`none` is LOW", initial=("medium",)),
     Field("owner", "assigneeId", note="by e-mail"),
     Field("start", "autoScheduled.startDate", note="on auto-scheduled tasks only"),
     Field("due", "dueDate", note="end of the day in the owner's time zone; cannot be cleared"),

@@ -30,9 +30,12 @@ FIELDS = (
     Field("parent", "Parent (relation)"),
     Field("depends_on", "Depends on (relation)", note="at most 100"),
     Field("counterparts", "Linear, GitLab, Motion (URL)", BOTH),
-    Field("scheduled_start", "Scheduled (date)", mode="read", observed=False),
-    Field("scheduled_end", "Scheduled (date)", mode="read", observed=False),
+    Field("scheduled_start", "Scheduled (date)", observed=False, note="Motion's schedule"),
+    Field("scheduled_end", "Scheduled (date)", observed=False),
 )
+
+EMPTY: Mapping[str, Value] = {"status": "todo", "priority": "none"}
+"""What an empty column means."""
 
 STATUSES: dict[str, str] = dict(
     zip(
@@ -52,6 +55,7 @@ _KNOWN_STATUSES = {name.casefold(): status for status, name in STATUSES.items()}
 }
 _COUNTERPARTS = {"linear": "Linear", "gitlab": "GitLab", "motion": "Motion"}
 RELATIONS = {"project": "Project", "parent": "Parent", "depends_on": "Depends on"}
+SCHEDULED = ("scheduled_start", "scheduled_end")
 _SELECTS = {"status": "Status", "priority": "Priority", "milestone": "Milestone"}
 _DATES = {"start": "Start", "due": "Due"}
 
@@ -76,10 +80,9 @@ def to_remote(fields: Fields, resolve: Resolve, user: Resolve, title: str = "Nam
     """
     properties: Json = {}
     for name, value in fields.items():
-        if name == "title":
-            properties[title] = {"title": rich_text([Span(str(value))] if value else [])}
-        elif name == "key":
-            properties["Key"] = {"rich_text": rich_text([Span(str(value))] if value else [])}
+        if name in {"title", "key"}:
+            column, form = (title, "title") if name == "title" else ("Key", "rich_text")
+            properties[column] = {form: rich_text([Span(str(value))] if value else [])}
         elif name in _SELECTS:
             option = _option(name, value)
             properties[_SELECTS[name]] = {"select": {"name": option} if option else None}
@@ -99,6 +102,8 @@ def to_remote(fields: Fields, resolve: Resolve, user: Resolve, title: str = "Nam
         elif name in RELATIONS:
             related = filter(None, map(resolve, strings(value)))
             properties[RELATIONS[name]] = {"relation": [{"id": i} for i in related][:MOST]}
+        elif name in SCHEDULED:
+            properties["Scheduled"] = {"date": _scheduled(fields)}
         elif name == "counterparts":
             urls = dict(_split(text) for text in strings(value))
             properties |= {c: {"url": urls.get(p) or None} for p, c in _COUNTERPARTS.items()}
@@ -149,6 +154,12 @@ def _option(name: str, value: Value) -> str:
     if name == "status":
         return STATUSES.get(text, text)
     return text.capitalize() if name == "priority" else text.rpartition("/")[2]
+
+
+def _scheduled(fields: Fields) -> Json | None:
+    """Return when work is scheduled; both ends must be among `fields`."""
+    start = fields.get("scheduled_start")
+    return {"start": start, "end": fields.get("scheduled_end")} if start else None
 
 
 def strings(value: Value) -> tuple[str, ...]:

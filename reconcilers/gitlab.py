@@ -117,6 +117,7 @@ PROFILE = Profile(
     token_variable="GITLAB_TOKEN",  # noqa: S106 - the variable's name
     url_variable="TRUEUP_GITLAB_URL",
     default_url="https://gitlab.com",
+    canonical=canonical,
 )
 
 

@@ -119,6 +119,7 @@ PROFILE = Profile(
     default_url="https://api.linear.app/graphql",
     batch=BATCH,
     finds_before_create=False,
+    canonical=canonical,
 )
 
 

@@ -122,6 +122,11 @@ def _lists(creates: Sequence[Change]) -> int:
     )
 
 
+def canonical(name: str, value: Value) -> Value:
+    """Return the form in which values are compared: Motion knows no priority below LOW."""
+    return "low" if name == "priority" and value == "none" else value
+
+
 PROFILE = Profile(
     platform="motion",
     title="Motion",
@@ -133,6 +138,7 @@ PROFILE = Profile(
     url_variable="TRUEUP_MOTION_URL",
     default_url="https://api.usemotion.com",
     linkable=False,
+    canonical=canonical,
 )
 
 
@@ -153,11 +159,6 @@ def transport(
         rate_pause=PROFILE.limits.per_seconds,
         client=client,
     )
-
-
-def canonical(name: str, value: Value) -> Value:
-    """Return the form in which values are compared: Motion knows no priority below LOW."""
-    return "low" if name == "priority" and value == "none" else value
 
 
 class Motion:

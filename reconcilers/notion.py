@@ -44,9 +44,11 @@ from reconcilers._markdown import Span
 from reconcilers._notion_fields import (
     BOTH,
     CUT,
+    EMPTY,
     FIELDS,
     MOST,
     RELATIONS,
+    SCHEDULED,
     from_remote,
     related,
     strings,
@@ -144,7 +146,8 @@ def canonical(name: str, value: Value) -> Value:
     """Return the form in which two values of the field `name` are the same to Notion."""
     if name == "description":
         return canonical_markdown(str(value or "")) or None
-    return value
+    # A row without a status or priority means the same as one that says so.
+    return EMPTY.get(name, value) if value is None else value
 
 
 PROFILE = Profile(
@@ -165,6 +168,8 @@ PROFILE = Profile(
     url_variable="TRUEUP_NOTION_URL",
     default_url="https://api.notion.com",
     lag=60.0,
+    canonical=canonical,
+    exact=False,
 )
 
 
@@ -349,6 +354,9 @@ class Notion:
         try:
             if "labels" in settable:
                 settable["labels"] = _labels(operation)
+            if settable.keys() & SCHEDULED:
+                # One column holds both ends.
+                settable |= {name: operation.desired.get(name) for name in SCHEDULED}
             if "description" in fields:
                 body["erase_content"] = await self._clear(page)
 

@@ -32,6 +32,7 @@ from schemas.domain import (
     Desired,
     Outcome,
     Plan,
+    Settlement,
     Status,
     resource_id,
 )
@@ -185,9 +186,12 @@ async def apply_plan(
         )
         for key, bound in _bindings_of(state, changes).items()
     }
-    settled = {(item.address, item.platform): item for item in plan.settled}
+    settled: dict[Key, list[Settlement]] = {}
+    for item in plan.settled:
+        if not item.after:
+            settled.setdefault((item.address, item.platform), []).append(item)
     for change in changes:
-        if item := settled.pop((change.address, change.platform), None):
+        for item in settled.pop((change.address, change.platform), ()):
             key = (change.moved_from or change.address, change.platform)
             bindings[key] = agreed(bindings[key], item.fields)
     recorder = Recorder(state, desired, bindings, run_id, clock)
@@ -198,7 +202,9 @@ async def apply_plan(
         recorder.open(journal)
         engine = _Engine(desired, state, config, recorder, progress, clock)
         requests = await engine.run(changes, stop or Stop())
-        recorder.settle(settled.values())
+        applied = {change.id for change, outcome in engine.results if outcome.status == "applied"}
+        late = [item for item in plan.settled if item.after and applied.issuperset(item.after)]
+        recorder.settle([*(item for some in settled.values() for item in some), *late])
         done = True
     finally:
         journal.close(discard=done)

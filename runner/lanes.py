@@ -389,8 +389,7 @@ class Lane:
         return replace(mended, url=url, revision=revision)
 
     def _equal(self, name: str, left: Value, right: Value) -> bool:
-        canonical = self.session.platform.canonical
-        return same(canonical(name, left), canonical(name, right))
+        return self.profile.equal(name, left, right)
 
     async def _write(self, operation: Operation) -> Written:
         change = operation.change

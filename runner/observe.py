@@ -1,30 +1,39 @@
 """Observing: reading back what people changed on the platforms since the last time.
 
-Drift is what is observed to differ from base. It is recorded in the bindings, so that it stays
-known until it is reverted or adopted, however often the platforms are asked in between.
+What is observed to differ from base is kept in the bindings as drift, so that it stays known
+until it has been dealt with, however often the platforms are asked in between. Cost grows with
+what changed: only the remote ids of all bindings are read, and the bindings of what was seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from reconcilers import Platform
 from reconcilers._budget import Clock, SystemClock
-from reconcilers._contract import Observed
+from reconcilers._contract import Observed, Profile
 from runner.config import Config, now
-from runner.lanes import Session, tried
-from runner.moves import follow, follow_references
+from runner.lanes import tried
+from runner.live import OURSELVES, Identities, live_values, present
+from runner.moves import follow
+from runner.ownership import SCHEDULED, Ownership, ownership
 from runner.platforms import platforms_of, session
-from runner.state.contract import Commit, IntegrationRow, StateWriter
-from schemas.domain import Binding, Desired, Value, same
+from runner.state.contract import Commit, IntegrationRow, Key, ResourceRow, StateWriter
+from schemas.domain import Binding, Desired, Edit, Fields, Policy, Resource, Value, same
 
 OVERLAP = timedelta(minutes=2)
 """How far each observation reaches back behind the last: clocks differ, and Notion's instants
 are cut to the minute (verified 2026-11-24)."""
+
+ECHO = timedelta(minutes=1)
+"""A change so soon after our own write may be the platform's own doing."""
+
+MOST_TURNS = 3
+"""How often in a row a platform may at once change what we write before it is let have its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +41,16 @@ class Refreshed:
     """What an observation brought.
 
     Attributes:
-        changed: bindings whose recorded drift is different now.
+        changed: bindings of which something else is known now.
         requests: HTTP requests sent, by platform.
         failed: by platform, why it could not be read; its bindings stay as they were.
+        stubborn: fields that a platform changes back whatever is written, `platform:address name`.
     """
 
     changed: int
     requests: Mapping[str, int]
     failed: Mapping[str, str]
+    stubborn: tuple[str, ...] = ()
 
 
 async def refresh(
@@ -50,58 +61,61 @@ async def refresh(
     *,
     clock: Clock | None = None,
 ) -> Refreshed:
-    """Ask each platform what changed, and record it as drift in the bindings.
+    """Ask each platform what changed, and record it in the bindings.
 
     A platform on which nothing is bound is not asked. A failed or partial read changes nothing.
 
     Raises:
         ConfigError: a token is missing, or an address is none; nothing was sent.
     """
+    clock = clock or SystemClock()
     known = {row.platform: row for row in state.integrations()}
     platforms = platforms_of(desired)
-    bound = {name: state.bindings(platform=name) for name in platforms}
-    asked = [name for name in platforms if any(b.remote_id for b in bound[name])]
+    bound = {name: ids for name in platforms if (ids := state.remote_ids(name))}
     reads = [
-        _read(
-            platforms[name],
-            desired,
-            config,
-            known.get(name) or IntegrationRow(name),
-            bound[name],
-            clock or SystemClock(),
-        )
-        for name in asked
+        _read(platforms[name], desired, config, known.get(name) or IntegrationRow(name), ids, clock)
+        for name, ids in bound.items()
     ]
-    results = dict(zip(asked, await asyncio.gather(*reads), strict=True))
-    changed = [b for result in results.values() for b in result.changed]
+    readings = dict(zip(bound, await asyncio.gather(*reads), strict=True))
+    failed = {name: reading.error for name, reading in readings.items() if reading.error}
+    profiles = {name: platform.profile for name, platform in platforms.items()}
+    desk = _Desk(desired, profiles, state)
+    for name, reading in readings.items():
+        addresses = {remote_id: address for address, remote_id in bound[name].items()}
+        desk.take(name, [(addresses[seen.remote_id], seen) for seen in reading.seen])
+    desk.notice()
     commit = Commit(run_id, desired.commit, "observe")
-    drifted = [replace(b, updated_at=now(), run_id=run_id) for b in changed]
+    at = now()
+    changed = [replace(b, updated_at=at, run_id=run_id) for b in desk.changed()]
     rows = [
         replace(
             known.get(name) or IntegrationRow(name),
             enabled=True,
-            lookups=result.lookups,
-            limits=result.limits,
-            cursor=result.cursor,
-            updated_at=now(),
+            lookups=reading.lookups or {},
+            limits=reading.limits or {},
+            cursor=reading.cursor,
+            updated_at=at,
         )
-        for name, result in results.items()
-        if not result.error
+        for name, reading in readings.items()
+        if not reading.error
     ]
+    resources = desk.rows()
     # The cursor comes last: without it, the next observation finds the same again.
     with state.batch(wait=True):
-        state.save_bindings(drifted, commit)
+        state.save_resources(resources, commit)
+        state.save_bindings(changed, commit)
         state.save_integrations(rows, commit)
     return Refreshed(
         changed=len(changed),
-        requests={name: result.requests for name, result in results.items()},
-        failed={name: result.error for name, result in results.items() if result.error},
+        requests={name: reading.requests for name, reading in readings.items()},
+        failed=failed,
+        stubborn=tuple(desk.stubborn),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    changed: tuple[Binding, ...] = ()
+    seen: tuple[Observed, ...] = ()
     lookups: Mapping[str, object] | None = None
     limits: Mapping[str, object] | None = None
     cursor: str = ""
@@ -114,7 +128,7 @@ async def _read(
     desired: Desired,
     config: Config,
     row: IntegrationRow,
-    bindings: list[Binding],
+    bound: Mapping[str, str],
     clock: Clock,
 ) -> _Reading:
     async with contextlib.AsyncExitStack() as stack:
@@ -123,31 +137,26 @@ async def _read(
                 platform,
                 desired,
                 config,
-                bound={follow(b.address, desired.moved): b.remote_id for b in bindings},
+                bound={follow(address, desired.moved): i for address, i in bound.items()},
                 lookups=row.lookups,
                 limits=row.limits,
                 clock=clock,
             )
         )
         started = clock.time()
-        by_id = {b.remote_id: b for b in bindings if b.remote_id}
-        changed: dict[str, Binding] = {}
+        ours = set(bound.values())
+        seen: dict[str, Observed] = {}
 
         async def read() -> None:
-            async for seen in open_.reconciler.observe(row.cursor or None):
-                binding = by_id.get(seen.remote_id)
-                if binding is None:
-                    continue
-                base = follow_references(binding.base, desired.moved)
-                drift = _drift(open_, replace(binding, base=base), seen)
-                if drift != binding.drift:
-                    changed[binding.address] = replace(binding, drift=drift)
+            async for found in open_.reconciler.observe(row.cursor or None):
+                if found.remote_id in ours:
+                    seen[found.remote_id] = found
 
         failed = await tried(read(), row.platform)
         if failed:
             return _Reading(requests=open_.transport.requests, error=str(failed))
         return _Reading(
-            changed=tuple(changed.values()),
+            seen=tuple(seen.values()),
             lookups=open_.connection.lookups,
             limits=open_.transport.budget.dump(),
             cursor=_cursor(started + (open_.transport.clock_ahead or 0.0)),
@@ -160,15 +169,166 @@ def _cursor(seconds: float) -> str:
     return (datetime.fromtimestamp(seconds, UTC) - OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _drift(open_: Session, binding: Binding, seen: Observed) -> dict[str, Value]:
-    """Return the fields of `binding` that the platform has otherwise, with what it has."""
-    canonical = open_.platform.canonical
+class _Desk:
+    """Where observations are held against the bindings of what was seen."""
+
+    def __init__(
+        self, desired: Desired, profiles: Mapping[str, Profile], state: StateWriter
+    ) -> None:
+        self.stubborn: list[str] = []
+        self._desired = desired
+        self._profiles = profiles
+        self._state = state
+        self._seen: dict[Key, Observed] = {}
+        self._before: dict[Key, Binding] = {}
+        self._after: dict[Key, Binding] = {}
+
+    def take(self, platform: str, seen: Iterable[tuple[str, Observed]]) -> None:
+        """Take what was seen on a platform, by the address that it is bound to."""
+        self._seen |= {(address, platform): found for address, found in seen}
+
+    def notice(self) -> None:
+        """Work out what is known now of everything that was seen."""
+        addresses = sorted({address for address, _ in self._seen})
+        if not addresses:
+            return
+        found = self._state.bindings(addresses=addresses)
+        self._before = {(b.address, b.platform): b for b in found}
+        self._after = dict(self._before)
+        for key, seen in self._seen.items():
+            binding = self._before.get(key)
+            if binding is None:
+                continue
+            here = present(binding, self._desired.moved)
+            resource = self._desired.resources.get(here.address)
+            noted = notice(here, seen, resource, self._desired.policy, self._profiles[key[1]])
+            stubborn = (n for n in noted.edits if noted.edits[n].turns > MOST_TURNS)
+            self.stubborn += [f"{key[1]}:{here.address} {name}" for name in stubborn]
+            if noted != here:
+                # References to what moved stay as they are bound until a plan carries them over.
+                self._after[key] = replace(
+                    noted,
+                    address=binding.address,
+                    base=_carried(binding.base, here.base, noted.base),
+                    drift=_carried(binding.drift, here.drift, noted.drift),
+                )
+        for address in addresses:
+            self._pass_on_schedule(address)
+
+    def _pass_on_schedule(self, address: str) -> None:
+        """Have the next plan look again at whatever shows a schedule that has moved."""
+        motion = self._after.get((address, "motion"))
+        if motion is None:
+            return
+        for key in [key for key in self._after if key[0] == address and key[1] != "motion"]:
+            binding = self._after[key]
+            profile = self._profiles.get(binding.platform)
+            if profile is None or not profile.capabilities.editable(binding.kind) & {*SCHEDULED}:
+                continue
+            if any(binding.base.get(n) != motion.base.get(n) for n in SCHEDULED):
+                self._after[key] = replace(binding, desired_hash="")
+
+    def changed(self) -> list[Binding]:
+        """Return the bindings of which something else is known now."""
+        return [b for key, b in self._after.items() if b != self._before[key]]
+
+    def rows(self) -> list[ResourceRow]:
+        """Return the resources whose live fields the tables do not know yet."""
+        touched = {follow(b.address, self._desired.moved): b.address for b in self.changed()}
+        touched = {now: was for now, was in touched.items() if now in self._desired.resources}
+        if not touched:
+            return []
+        identities = Identities(self._desired)
+        stored = {row.address: row for row in self._state.resources(sorted(touched.values()))}
+        found: list[ResourceRow] = []
+        for address, was in touched.items():
+            row = stored.get(was)
+            if row is None or row.archived_at:
+                continue
+            there = [present(b, self._desired.moved) for k, b in self._after.items() if k[0] == was]
+            resource = self._desired.resources[address]
+            live = live_values(resource, there, self._desired, identities)
+            if live != row.live:
+                found.append(replace(row, live=live))
+        return found
+
+
+def _carried(stored: Fields, before: Fields, after: Fields) -> dict[str, Value]:
+    """Return what is stored, with what became of `before` since."""
+    kept = {name: value for name, value in stored.items() if name in after}
+    return kept | {n: v for n, v in after.items() if n not in before or before[n] != v}
+
+
+def notice(
+    binding: Binding, seen: Observed, resource: Resource | None, policy: Policy, profile: Profile
+) -> Binding:
+    """Return the binding with what an observation tells of it.
+
+    What differs from base becomes drift, but for what nobody has done: what a platform makes of
+    our own writes, and what a new object has by itself, becomes base.
+
+    Args:
+        binding: with its references at their present addresses.
+        seen: the object as it is now.
+        resource: what the specs declare, or `None` where they no longer do.
+        policy: the Settings' own.
+        profile: the platform's.
+    """
+    at = seen.updated_at or now()
     if seen.archived:
-        return {"archived": True}
-    return {
-        name: seen.fields[name]
-        for name in open_.profile.capabilities.observable(binding.kind)
-        if name in binding.base
-        and name in seen.fields
-        and not same(canonical(name, seen.fields[name]), canonical(name, binding.base[name]))
-    }
+        known = binding.edits.get("archived") if "archived" in binding.drift else None
+        edit = known or Edit(at, seen.updated_by)
+        return replace(binding, drift={"archived": True}, edits={"archived": edit})
+    base, drift, edits = dict(binding.base), dict(binding.drift), dict(binding.edits)
+    for name in ("archived", *profile.capabilities.observable(binding.kind)):
+        if name in seen.fields or name == "archived":
+            drift.pop(name, None)
+            edits.pop(name, None)
+    unchanged = profile.exact and seen.revision and seen.revision == binding.revision
+    for name, value, owner in _watched(binding, seen, resource, policy, profile):
+        agreed = base.get(name)
+        if profile.equal(name, value, agreed):
+            continue
+        edit = _edit(binding, name, value, at, seen.updated_by)
+        initial = name not in base and value in profile.capabilities.initial(binding.kind, name)
+        shared = owner.drift == "share"
+        if unchanged or (shared and (initial or edit.turns > MOST_TURNS)) or _decides(owner, name):
+            base.pop(name, None)
+            base |= {} if same(value, None) else {name: value}
+        else:
+            drift[name] = value
+        if name in drift or edit.turns > MOST_TURNS:
+            edits[name] = edit
+    return replace(binding, base=base, drift=drift, edits=edits)
+
+
+def _watched(
+    binding: Binding, seen: Observed, resource: Resource | None, policy: Policy, profile: Profile
+) -> Iterator[tuple[str, Value, Ownership]]:
+    """Yield the fields that were seen and that anybody wants to know of, with who owns them."""
+    declared = (
+        {**resource.fields, **resource.overrides.get(binding.platform, {})} if resource else {}
+    )
+    for name in sorted(profile.capabilities.observable(binding.kind) & seen.fields.keys()):
+        owner = ownership(name, resource, binding.platform, policy)
+        if owner.drift == "overrule":
+            continue
+        if owner.drift == "share" or name in binding.base or name in declared:
+            yield name, seen.fields[name], owner
+
+
+def _decides(owner: Ownership, name: str) -> bool:
+    """Return whether the platform alone decides the field, so that nobody has to agree."""
+    return owner.drift == "share" and name in SCHEDULED
+
+
+def _edit(binding: Binding, name: str, value: Value, at: str, by: str) -> Edit:
+    """Return the edit that made a field what it is; the one known already, if it is that."""
+    known = binding.edits.get(name)
+    if known is None:
+        return Edit(at, by)
+    if name in binding.drift and same(binding.drift[name], value):
+        return known
+    written = known.by == OURSELVES and known.at
+    soon = written and datetime.fromisoformat(at) - datetime.fromisoformat(known.at) <= ECHO
+    return Edit(at, by, known.turns + 1 if soon else 0)

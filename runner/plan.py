@@ -9,12 +9,13 @@ with what changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from runner.moves import follow_references, pair_moves
+from runner.live import Agreement, Identities, agreements, present
+from runner.moves import pair_moves
 from runner.order import in_order
-from runner.ownership import ownership
+from runner.ownership import SCHEDULED, ownership
 from runner.pricing import price
 from runner.projection import project_fields, wanted
 from runner.prune import prune
@@ -25,6 +26,8 @@ from schemas.domain import (
     Desired,
     Diagnostic,
     Drift,
+    DriftPolicy,
+    Edit,
     FieldChange,
     Fields,
     Owner,
@@ -81,6 +84,16 @@ class _Context:
     state_id: str
     moved: Mapping[str, str]
 
+    @property
+    def carriers(self) -> set[str]:
+        """The platforms that show what a resource is elsewhere."""
+        shown = {"counterparts", *SCHEDULED}
+        return {
+            name
+            for name, profile in self.profiles.items()
+            if shown & profile.capabilities.writable("task")
+        }
+
 
 def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) -> Plan:
     """Return the plan that makes the platforms match `desired`.
@@ -94,16 +107,17 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
     diff = state.diff(list(wanted(desired, profiles)))
     moves, gone = pair_moves(diff.missing, diff.gone, desired.moved, profiles)
     missing = [key for key in diff.missing if key not in moves]
-    urls = _urls(state, missing, diff.changed, moves, context)
+    siblings = _siblings(state, missing, diff, moves, context)
 
-    builder = _Builder(context, urls)
+    builder = _Builder(context, siblings)
     for address, platform in missing:
         builder.create(desired.resources[address], platform)
     for binding in diff.changed:
         builder.compare(desired.resources[binding.address], binding)
     for (address, _), binding in moves.items():
         builder.compare(desired.resources[address], binding)
-    builder.link_counterparts(state)
+    builder.share()
+    builder.link_counterparts()
     if desired.resources:
         protected = _protected(state, gone)
         for binding in gone:
@@ -129,17 +143,22 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
 class _Builder:
     """Collects changes, drift and diagnostics, one resource on one platform at a time."""
 
-    def __init__(self, context: _Context, urls: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, context: _Context, siblings: Mapping[str, Sequence[Binding]]) -> None:
         self.context = context
-        self.urls = urls
+        self.siblings = siblings
         self.changes: list[Change] = []
         self.drift: list[Drift] = []
         self.settled: list[Settlement] = []
         self.diagnostics: list[Diagnostic] = []
+        self._identities = Identities(context.desired)
+        self._agreements: dict[str, Mapping[str, Agreement]] = {}
+        self._compared: set[tuple[str, str]] = set()
+        self._heard: list[tuple[str, str, Fields]] = []
+        self._sharing: dict[str, list[str]] = {}
 
     def create(self, resource: Resource, platform: str, begun: Binding | None = None) -> None:
         """Plan to make the object, or to finish a create that was `begun` and never confirmed."""
-        fields = self._projected(resource, platform)
+        fields = self._projected(resource, platform) | self._live(resource, platform)
         self.changes.append(
             Change(
                 action="create",
@@ -161,48 +180,76 @@ class _Builder:
 
     def compare(self, resource: Resource, binding: Binding) -> None:
         """Plan whatever brings a bound object from base to desired."""
+        self._compared.add((resource.address, binding.platform))
         if not binding.remote_id:
             self.create(resource, binding.platform, binding)
             return
-        profile = self.context.profiles[binding.platform]
+        here = present(binding, self.context.moved)
         after = self._projected(resource, binding.platform)
-        base = follow_references(binding.base, self.context.moved)
-        drift = follow_references(binding.drift, self.context.moved)
-        fields = self._differences(resource, replace(binding, drift=drift), base, after)
-        editable = profile.capabilities.editable(resource.kind)
-        changed = tuple(f for f in fields if f.name in editable)
-        for item in fields:
+        moved_from = binding.address if binding.address != resource.address else ""
+        as_agreed = binding.desired_hash == resource.fingerprint and not binding.pending
+        # Of what was agreed on, only that can differ which people have changed since.
+        looked_at = {*here.drift, "counterparts"} if as_agreed and not moved_from else {*after}
+        known = len(self.drift)
+        declared = self._differences(
+            resource, here, {name: after[name] for name in looked_at & after.keys()}
+        )
+        shared = self._shared(resource, here)
+        editable = self.context.profiles[binding.platform].capabilities.editable(resource.kind)
+        changed = sorted((f for f in (*declared, *shared) if f.name in editable), key=_by_name)
+        for item in declared:
             if item.name not in editable:
                 self._cannot_change(resource, binding.platform, item.name)
-        moved_from = binding.address if binding.address != resource.address else ""
+        disputed = any(item.decision == "conflict" for item in self.drift[known:])
         peace = {
             name: after[name]
-            for name, seen in drift.items()
-            if name in after and same(seen, after[name])
+            for name, seen in here.drift.items()
+            if name in after and self._equal(binding.platform, name, seen, after[name])
         }
         if not changed and not moved_from:
-            peace |= {n: v for n, v in base.items() if v != binding.base.get(n)}
-            settled = binding.desired_hash == resource.fingerprint and not binding.pending
-            if peace or not settled:
+            peace |= {n: v for n, v in here.base.items() if v != binding.base.get(n)}
+            if disputed and peace:
+                self.settled.append(Settlement(resource.address, binding.platform, None, peace))
+            elif not disputed and (peace or not as_agreed):
                 self._settle(resource, binding, peace)
             return
         if peace:
             self._settle(resource, binding, peace)
         relocated = moved_from or any(f.name == "container" for f in changed)
-        self.changes.append(
-            Change(
-                action="move" if relocated else "update",
-                address=resource.address,
-                kind=resource.kind,
-                platform=binding.platform,
-                resource_id=binding.resource_id,
-                remote_id=binding.remote_id,
-                reason="moved" if moved_from else self._reason(binding, changed),
-                fields=changed,
-                moved_from=moved_from,
-                fingerprint=resource.fingerprint,
-            )
+        change = Change(
+            action="move" if relocated else "update",
+            address=resource.address,
+            kind=resource.kind,
+            platform=binding.platform,
+            resource_id=binding.resource_id,
+            remote_id=binding.remote_id,
+            reason="moved" if moved_from else self._reason(here, changed),
+            fields=tuple(changed),
+            moved_from=moved_from,
+            # As long as something is in dispute, every plan looks again.
+            fingerprint="" if disputed else resource.fingerprint,
         )
+        self.changes.append(change)
+        if shared:
+            self._sharing.setdefault(resource.address, []).append(change.id)
+
+    def share(self) -> None:
+        """Plan to bring what people made of live fields to the platforms that lack it.
+
+        Where an edit comes from, it stays recorded until it has arrived everywhere.
+        """
+        for address, agreed in list(self._agreements.items()):
+            if not any(item.source for item in agreed.values()):
+                continue
+            resource = self.context.desired.resources[address]
+            for binding in self.siblings.get(address, ()):
+                platform = binding.platform
+                known = platform in self.context.profiles and platform in resource.platforms
+                if known and binding.remote_id and (address, platform) not in self._compared:
+                    self.compare(resource, binding)
+        for address, platform, fields in self._heard:
+            after = tuple(self._sharing.get(address, ()))
+            self.settled.append(Settlement(address, platform, None, fields, after))
 
     def prune(self, binding: Binding, *, protect: bool) -> None:
         """Plan what becomes of an object whose spec is gone."""
@@ -224,55 +271,58 @@ class _Builder:
             "to prune them all, keep one project in the specs",
         )
 
-    def link_counterparts(self, state: Agreed) -> None:
+    def link_counterparts(self) -> None:
         """Plan to show new objects on the platforms that list their counterparts.
 
         A new Linear issue changes the Notion page of the same task, although nothing in the
         specs did; the page's own change, where there is one already, says so itself.
         """
-        carriers = [
+        carriers = {
             name
             for name, profile in self.context.profiles.items()
             if "counterparts" in profile.capabilities.editable("task")
-        ]
-        if not carriers:
-            return
+        }
         planned = {change.id for change in self.changes}
         created = {
             c.address for c in self.changes if c.action == "create" and c.platform not in carriers
         }
-        candidates = [a for a in created if any(f"{p}:{a}" not in planned for p in carriers)]
-        if not candidates:
-            return
-        for binding in state.bindings(addresses=candidates):
-            resource = self.context.desired.resources.get(binding.address)
-            if binding.platform not in carriers or not resource or not binding.remote_id:
-                continue
-            if f"{binding.platform}:{binding.address}" in planned:
-                continue
-            before = binding.base.get("counterparts")
-            self.changes.append(
-                Change(
-                    action="update",
-                    address=binding.address,
-                    kind=binding.kind,
-                    platform=binding.platform,
-                    resource_id=binding.resource_id,
-                    remote_id=binding.remote_id,
-                    reason="linked",
-                    fields=(FieldChange("counterparts", before, KNOWN_AFTER_APPLY),),
-                    fingerprint=resource.fingerprint,
+        for address in sorted(created & self.siblings.keys()):
+            resource = self.context.desired.resources[address]
+            for binding in self.siblings[address]:
+                platform = binding.platform
+                if platform not in carriers or f"{platform}:{address}" in planned:
+                    continue
+                if not binding.remote_id:
+                    continue
+                before = binding.base.get("counterparts")
+                self.changes.append(
+                    Change(
+                        action="update",
+                        address=address,
+                        kind=binding.kind,
+                        platform=platform,
+                        resource_id=binding.resource_id,
+                        remote_id=binding.remote_id,
+                        reason="linked",
+                        fields=(FieldChange("counterparts", before, KNOWN_AFTER_APPLY),),
+                        fingerprint=resource.fingerprint,
+                    )
                 )
-            )
 
     def _projected(self, resource: Resource, platform: str) -> dict[str, Value]:
+        """Return what a platform should hold: what is declared, and what follows from elsewhere."""
         profile = self.context.profiles[platform]
         fields = project_fields(resource, platform, self.context.desired, profile)
-        if "counterparts" in profile.capabilities.writable(resource.kind):
+        writable = profile.capabilities.writable(resource.kind)
+        if "counterparts" in writable:
             fields["counterparts"] = self._counterparts(resource, platform)
+        for binding in self.siblings.get(resource.address, ()):
+            if binding.platform == "motion" != platform:
+                fields |= {name: binding.base.get(name) for name in SCHEDULED if name in writable}
         return fields
 
     def _counterparts(self, resource: Resource, platform: str) -> Value:
+        urls = {b.platform: b.url for b in self.siblings.get(resource.address, ()) if b.remote_id}
         known: list[str] = []
         for other in sorted(resource.platforms):
             profile = self.context.profiles.get(other)
@@ -280,69 +330,136 @@ class _Builder:
                 continue
             if not profile.capabilities.supports(resource.kind, "create"):
                 continue
-            url = self.urls.get((resource.address, other))
-            if url is None:
+            if other not in urls:
                 return KNOWN_AFTER_APPLY
-            if url:
-                known.append(f"{other} {url}")
+            if urls[other]:
+                known.append(f"{other} {urls[other]}")
         return tuple(known)
 
-    def _differences(
-        self, resource: Resource, binding: Binding, base: Fields, after: Fields
-    ) -> list[FieldChange]:
+    def _agreed(self, resource: Resource) -> Mapping[str, Agreement]:
+        """Return what the live fields of a resource are to be, as far as it was edited or moves."""
+        known = self._agreements.get(resource.address)
+        if known is None:
+            there = self.siblings.get(resource.address, ())
+            known = agreements(resource, there, self.context.desired, self._identities)
+            self._agreements[resource.address] = known
+        return known
+
+    def _live(self, resource: Resource, platform: str) -> dict[str, Value]:
+        """Return the live fields that a new object is made with."""
+        if resource.address not in self.siblings:
+            return {}
+        writable = self.context.profiles[platform].capabilities.writable(resource.kind)
+        return {
+            name: self._identities.local(name, item.value, platform)
+            for name, item in self._agreed(resource).items()
+            if name in writable and self._owner(name, resource, platform) == "platform"
+        }
+
+    def _shared(self, resource: Resource, here: Binding) -> list[FieldChange]:
+        """Return the live fields that are to change, and note those that are as agreed."""
+        if "archived" in here.drift or resource.address not in self.siblings:
+            return []
+        platform, equal = here.platform, self._equal
+        editable = self.context.profiles[platform].capabilities.editable(resource.kind)
+        agreed = self._agreed(resource)
+        fields: list[FieldChange] = []
+        heard: dict[str, Value] = {}
+        for name in sorted({*here.drift, *agreed}):
+            owner = self._owner(name, resource, platform)
+            item = agreed.get(name)
+            if owner == "git" or (name not in here.drift and not (item and item.source)):
+                continue
+            seen = here.drift.get(name, here.base.get(name))
+            value = self._identities.local(name, item.value, platform) if item else seen
+            if name in here.drift:
+                lost = item is not None and platform in item.overruled
+                decision = "overrule" if lost else "share"
+                self._drifted(resource, here, name, value, decision)
+            if name in editable and not equal(platform, name, seen, value):
+                fields.append(FieldChange(name, seen, value, owner))
+            elif name in here.drift:
+                heard[name] = seen
+        if heard:
+            self._heard.append((resource.address, platform, heard))
+        return fields
+
+    def _differences(self, resource: Resource, here: Binding, after: Fields) -> list[FieldChange]:
+        """Return the declared fields that are to change."""
         fields: list[FieldChange] = []
         for name, value in sorted(after.items()):
-            agreed = base.get(name)
-            owner = self._owner(name, resource, binding.platform)
-            if name in binding.drift and owner == "git":
-                seen = binding.drift[name]
-                if same(seen, value):
+            agreed = here.base.get(name)
+            owner = self._owner(name, resource, here.platform)
+            if name in here.drift and owner == "git":
+                seen = here.drift[name]
+                if self._equal(here.platform, name, seen, value):
                     continue
-                if binding.pending and name in binding.pending.fields:
+                if here.pending and name in here.pending.fields:
                     # No edit of a person: an update of ours was interrupted there.
                     fields.append(FieldChange(name, seen, value, owner))
                     continue
-                decision = self._decide(value, agreed)
-                self.drift.append(
-                    Drift(
-                        resource.address,
-                        resource.kind,
-                        binding.platform,
-                        name,
-                        agreed,
-                        seen,
-                        value,
-                        decision,
-                    )
-                )
+                decision = self._decide(name, resource, here.platform, value, agreed)
+                self._drifted(resource, here, name, value, decision)
                 if decision == "revert":
                     fields.append(FieldChange(name, seen, value, owner))
             elif not same(agreed, value):
                 fields.append(FieldChange(name, agreed, value, owner))
         return fields
 
+    def _drifted(
+        self,
+        resource: Resource,
+        here: Binding,
+        name: str,
+        desired: Value,
+        decision: DriftPolicy | Literal["conflict"],
+    ) -> None:
+        edit = here.edits.get(name, Edit())
+        self.drift.append(
+            Drift(
+                resource.address,
+                resource.kind,
+                here.platform,
+                name,
+                here.base.get(name),
+                here.drift[name],
+                desired,
+                decision,
+                edit.at,
+                edit.by,
+            )
+        )
+
     def _owner(self, name: str, resource: Resource, platform: str) -> Owner:
         return ownership(name, resource, platform, self.context.desired.policy).owner
 
     def _decide(
-        self, value: Value, agreed: Value
-    ) -> Literal["propose", "revert", "ignore", "conflict"]:
-        policy = self.context.desired.policy.drift
-        if policy != "revert" and not same(value, agreed):
+        self, name: str, resource: Resource, platform: str, value: Value, agreed: Value
+    ) -> DriftPolicy | Literal["conflict"]:
+        rule = ownership(name, resource, platform, self.context.desired.policy).drift
+        if rule != "revert" and not self._equal(platform, name, value, agreed):
             return "conflict"
-        return policy
+        return rule
+
+    def _equal(self, platform: str, name: str, left: Value, right: Value) -> bool:
+        return self.context.profiles[platform].equal(name, left, right)
 
     def _settle(self, resource: Resource, binding: Binding, fields: Fields) -> None:
         self.settled.append(
             Settlement(resource.address, binding.platform, resource.fingerprint, fields)
         )
 
-    def _reason(self, binding: Binding, changed: Sequence[FieldChange]) -> str:
-        if any(f.name in binding.drift for f in changed):
+    def _reason(self, here: Binding, changed: Sequence[FieldChange]) -> str:
+        ours = [f for f in changed if f.owner == "git"]
+        if any(f.name in here.drift for f in ours):
             return "drift"
-        if all(f.name == "counterparts" for f in changed):
+        if any(f.name != "counterparts" for f in ours):
+            return "edited"
+        if ours:
             return "linked"
-        return "edited"
+        if any(f.name in here.drift for f in changed):
+            return "overruled"
+        return "shared" if any(f.owner == "platform" for f in changed) else "scheduled"
 
     def _cannot_change(self, resource: Resource, platform: str, name: str) -> None:
         self._note(
@@ -360,32 +477,35 @@ class _Builder:
         self.diagnostics.append(Diagnostic(severity, code, message, hint=hint))
 
 
-def _urls(
+def _by_name(item: FieldChange) -> str:
+    return item.name
+
+
+def _siblings(
     state: Agreed,
     missing: Sequence[tuple[str, str]],
-    changed: Sequence[Binding],
+    diff: StateDiff,
     moves: Mapping[tuple[str, str], Binding],
     context: _Context,
-) -> dict[tuple[str, str], str]:
-    """Return the URLs of bound objects whose counterparts are about to be compared.
+) -> dict[str, list[Binding]]:
+    """Return all bindings of the resources that are about to be compared across platforms.
 
-    Those that move count under their new address.
+    By their present address; only of those that are new somewhere, that people changed, or that
+    show on one platform what they are on another.
     """
-    carriers = {
-        name
-        for name, profile in context.profiles.items()
-        if "counterparts" in profile.capabilities.writable("task")
+    carriers = context.carriers
+    addresses = {address for address, _ in missing}
+    addresses |= {b.address for b in diff.changed if b.drift or b.platform in carriers}
+    addresses |= {
+        address for (address, platform), b in moves.items() if b.drift or platform in carriers
     }
-    addresses = {address for address, platform in missing if platform in carriers}
-    addresses |= {b.address for b in changed if b.platform in carriers}
-    addresses |= {address for address, platform in moves if platform in carriers}
-    new = {(b.address, b.platform): key for key, b in moves.items() if key[0] in addresses}
-    addresses |= {address for address, _ in new}
-    if not addresses or not context.state_id:
-        return {}
-    bound = state.bindings(addresses=sorted(addresses))
-    keyed = {(b.address, b.platform): b.url for b in bound if b.remote_id}
-    return {new.get(key, key): url for key, url in keyed.items()}
+    addresses |= {b.address for (address, _), b in moves.items() if address in addresses}
+    found: dict[str, list[Binding]] = {}
+    if addresses and diff.bound and context.state_id:
+        for binding in state.bindings(addresses=sorted(addresses)):
+            here = present(binding, context.moved)
+            found.setdefault(here.address, []).append(here)
+    return found
 
 
 def _lookups(state: Agreed, changes: Sequence[Change]) -> dict[str, Mapping[str, object]]:

@@ -14,8 +14,19 @@ from datetime import UTC, datetime
 
 from reconcilers._budget import Clock
 from runner.journal import Entry, Journal
+from runner.live import OURSELVES, Identities, live_values
 from runner.state.contract import Commit, Key, LogRow, ResourceRow, StateWriter
-from schemas.domain import Binding, Change, Desired, Fields, Outcome, Pending, Settlement
+from schemas.domain import (
+    Binding,
+    Change,
+    Desired,
+    Edit,
+    Fields,
+    Outcome,
+    Pending,
+    Settlement,
+    same,
+)
 
 
 def instant(clock: Clock) -> str:
@@ -26,7 +37,9 @@ def instant(clock: Clock) -> str:
 def agreed(binding: Binding, fields: Fields) -> Binding:
     """Return the binding with `fields` agreed on, so that they are no drift any more."""
     drift = {name: value for name, value in binding.drift.items() if name not in fields}
-    return replace(binding, base={**binding.base, **fields}, drift=drift)
+    edits = {name: edit for name, edit in binding.edits.items() if name not in fields}
+    base = {n: v for n, v in {**binding.base, **fields}.items() if not same(v, None)}
+    return replace(binding, base=base, drift=drift, edits=edits)
 
 
 class Recorder:
@@ -54,6 +67,7 @@ class Recorder:
         self._state = state
         self._desired = desired
         self._run_id = run_id
+        self._identities = Identities(desired)
         self._clock = clock
         self._before = dict(bindings)
         self._begun = dict(bindings)
@@ -143,26 +157,27 @@ class Recorder:
             self._logged.update(logged)
 
     def settle(self, settled: Iterable[Settlement]) -> None:
-        """Record what needed no request: moved fingerprints, and bindings that are let go."""
-        items = {(item.address, item.platform): item for item in settled}
+        """Record what needed no request: fingerprints, drift agreed with, bindings let go."""
+        items = list(settled)
         if not items:
             return
         at = instant(self._clock)
-        addresses = sorted({address for address, _ in items})
+        addresses = sorted({item.address for item in items})
         bound = {(b.address, b.platform): b for b in self._state.bindings(addresses=addresses)}
         self.bindings.update(bound)
         folded = _Folded(touched=set(addresses))
-        for key, item in items.items():
-            binding = bound.get(key)
+        for item in items:
+            key = (item.address, item.platform)
+            binding = folded.saved.get(key) or bound.get(key)
             if binding is None:
                 continue
-            if not item.fingerprint:
+            if item.fingerprint == "":
                 folded.remove(key)
                 continue
-            peace = agreed(binding, item.fields)
-            folded.saved[key] = replace(
-                peace, desired_hash=item.fingerprint, pending=None, updated_at=at
-            )
+            peace = replace(agreed(binding, item.fields), updated_at=at)
+            if item.fingerprint is not None:
+                peace = replace(peace, desired_hash=item.fingerprint, pending=None)
+            folded.saved[key] = peace
         with self._state.batch():
             self._save(folded, self.label("settle"))
 
@@ -199,6 +214,10 @@ class Recorder:
         """Record the resources that were touched, as they are applied now."""
         at = instant(self._clock)
         markers = {binding.address: binding.resource_id for binding in bindings.values()}
+        there: dict[str, list[Binding]] = {}
+        for binding in bindings.values():
+            if binding.address in touched:
+                there.setdefault(binding.address, []).append(binding)
         resources = self._desired.resources
         rows = [
             ResourceRow.of(
@@ -206,6 +225,9 @@ class Recorder:
                 commit=self._desired.commit,
                 applied_at=at,
                 resource_id=markers.get(address, ""),
+                live=live_values(
+                    resources[address], there.get(address, ()), self._desired, self._identities
+                ),
             )
             for address in sorted(touched)
             if address in resources
@@ -267,6 +289,12 @@ def _bound(
 ) -> Binding:
     changed = {item.name for item in change.fields}
     drift = {n: v for n, v in before.drift.items() if n not in changed} if before else {}
+    known: Mapping[str, Edit] = before.edits if before else {}
+    edits = {name: edit for name, edit in known.items() if name in drift}
+    for item in change.fields:
+        if item.owner == "platform" and change.action != "create":
+            # Should it come back changed at once, that is the platform's doing.
+            edits[item.name] = replace(known.get(item.name, Edit()), at=at, by=OURSELVES)
     return Binding(
         address=change.address,
         platform=change.platform,
@@ -280,6 +308,7 @@ def _bound(
         drift=drift,
         updated_at=at,
         run_id=run_id,
+        edits=edits,
     )
 
 

@@ -227,6 +227,22 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """The last edit of one field on one platform, as far as it is known.
+
+    Attributes:
+        at: when, an instant in UTC.
+        by: who, where the platform tells; `trueup` for our own write of a live field that was
+            not seen back yet.
+        turns: how many times in a row the platform changed what we had just written.
+    """
+
+    at: str = ""
+    by: str = ""
+    turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """The tie of one resource to one remote object.
 
@@ -238,6 +254,7 @@ class Binding:
             last change was not carried out in full, so that the next plan looks again.
         revision: whatever the platform offers to tell versions apart, or an empty string.
         drift: by field, what was last observed where it differs from base.
+        edits: by field, who made it what it is in `drift`, and when.
         pending: an operation that was begun, or `None`.
         updated_at: when this row last changed, an instant in UTC.
         run_id: the run that changed it.
@@ -256,6 +273,7 @@ class Binding:
     pending: Pending | None = None
     updated_at: str = ""
     run_id: str = ""
+    edits: Mapping[str, Edit] = field(default_factory=dict[str, Edit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,19 +334,31 @@ class Settlement:
 
     Attributes:
         fingerprint: the resource's, for a binding that agrees field by field although its
-            fingerprint moved; empty for a binding that is let go.
-        fields: drift that the specs have come to agree with, and references to what moved.
+            fingerprint moved; empty for a binding that is let go; `None` to leave it as it is.
+        fields: drift that is agreed with by now, and references to what moved.
+        after: ids of changes that must have been applied first: a live value is settled where it
+            comes from once it has reached every other platform.
     """
 
     address: str
     platform: str
-    fingerprint: str
+    fingerprint: str | None
     fields: Fields = field(default_factory=dict[str, Value])
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A declared field whose observed value differs from base."""
+    """A field whose observed value differs from base.
+
+    Attributes:
+        desired: what the specs declare; for a live field, what the platforms agree on.
+        decision: what becomes of it: for a declared field the policy's rule, or `conflict` where
+            git has changed it as well; `share` for a live one, `overrule` where a later edit on
+            another platform wins.
+        at: when it was changed, where the platform tells.
+        by: who changed it, where the platform tells.
+    """
 
     address: str
     kind: Kind
@@ -337,7 +367,9 @@ class Drift:
     base: Value
     observed: Value
     desired: Value
-    decision: Literal["propose", "revert", "ignore", "conflict"]
+    decision: DriftPolicy | Literal["conflict"]
+    at: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +400,7 @@ class Plan:
         commit: the spec commit that it was made from.
         spec_digest: a hash of the resolved specs, today's date included.
         state_version: the state that it was made against.
-        drift: declared fields that people changed on a platform.
+        drift: fields that people changed on a platform.
         settled: what only the state has to record.
         diagnostics: what the reader should know before applying.
         bound: how many bindings there were when it was made.

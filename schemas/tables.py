@@ -276,6 +276,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    Migration(
+        2,
+        columns=(
+            (
+                "bindings",
+                Column(
+                    "edits", "JSON", "who made drift what it is, and when, by field; null for none"
+                ),
+            ),
+        ),
+    ),
 )
 """Append only. Each migration can be carried out twice, so that one cut short is done again."""
 

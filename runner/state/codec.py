@@ -14,6 +14,7 @@ from runner.state.engine import Cell, Columns
 from schemas.domain import (
     Action,
     Binding,
+    Edit,
     Fields,
     Kind,
     Pending,
@@ -124,6 +125,11 @@ def binding_row(binding: Binding) -> Row:
         },
         "updated_at": binding.updated_at or None,
         "run_id": binding.run_id,
+        "edits": {
+            name: {"at": edit.at, "by": edit.by, "turns": edit.turns}
+            for name, edit in binding.edits.items()
+        }
+        or None,
     }
 
 
@@ -144,6 +150,7 @@ def binding_of(row: Row) -> Binding:
         pending=_pending(cells),
         updated_at=cells.text("updated_at"),
         run_id=cells.text("run_id"),
+        edits=_edits(cells),
     )
 
 
@@ -392,6 +399,21 @@ class _Cells:
             return json.loads(cast("str", text))
         except (ValueError, TypeError, RecursionError) as error:
             raise self.broken(column, "it is no JSON") from error
+
+
+def _edits(cells: _Cells) -> dict[str, Edit]:
+    found: dict[str, Edit] = {}
+    for name, value in cells.mapping("edits").items():
+        if not isinstance(value, dict):
+            raise cells.broken("edits", "an edit is no JSON object")
+        given = cast("dict[str, object]", value)
+        turns = given.get("turns")
+        found[name] = Edit(
+            str(given.get("at", "")),
+            str(given.get("by", "")),
+            turns if isinstance(turns, int) else 0,
+        )
+    return found
 
 
 def _pending(cells: _Cells) -> Pending | None:

@@ -105,7 +105,13 @@ class ResourceRow:
 
     @classmethod
     def of(
-        cls, resource: Resource, *, commit: str, applied_at: str, resource_id: str
+        cls,
+        resource: Resource,
+        *,
+        commit: str,
+        applied_at: str,
+        resource_id: str,
+        live: Fields | None = None,
     ) -> ResourceRow:
         """Return the row of a resource that has just been applied."""
         return cls(
@@ -113,6 +119,7 @@ class ResourceRow:
             kind=resource.kind,
             resource_id=resource_id,
             declared=resource.fields,
+            live=live or {},
             fingerprint=resource.fingerprint,
             platforms=resource.platforms,
             protect=resource.protect,

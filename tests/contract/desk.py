@@ -235,9 +235,9 @@ class Desk(ABC, Generic[S]):
             expected = base.keys() & self.observable(address)
             assert expected <= shown.keys(), address
             for name in expected:
-                left = self._platform.canonical(name, shown[name])
-                right = self._platform.canonical(name, base[name])
-                assert same(left, right), f"{address} {name}: {left!r}, not {right!r}"
+                left, right = shown[name], base[name]
+                equal = self._platform.profile.equal(name, left, right)
+                assert equal, f"{address} {name}: {left!r}, not {right!r}"
 
     def observable(self, address: str) -> frozenset[str]:
         """Return the names of the fields that are read back faithfully."""
