@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from reconcilers._contract import Listed, Listing, Observed
@@ -32,9 +33,12 @@ async def survey(transport: Transport, reader: Reader, team: str, *, closed: boo
     milestones = await _milestones(transport, reader, projects)
     issues = await _issues(transport, reader, team, closed=closed)
     objects = [
-        *await _whole(reader, "project", reversed(projects)),
+        *(
+            replace(seen, fields={**seen.fields, "container": team})
+            for seen in await _whole(reader, "project", reversed(projects))
+        ),
         *await _whole(reader, "milestone", reversed(milestones)),
-        *await _whole(reader, "task", reversed(issues)),
+        *await _whole(reader, "task", issues),
     ]
     return Listing(
         container=team,
@@ -87,28 +91,31 @@ async def _issues(transport: Transport, reader: Reader, team: str, *, closed: bo
     document = (
         "query Issues($filter: IssueFilter!, $after: String) {"
         f" things: issues(first: {_ISSUES}, after: $after, filter: $filter)"
-        f" {{ nodes {{ {reader.details('task')} }} pageInfo {{ hasNextPage endCursor }} }} }}"
+        f" {{ nodes {{ createdAt {reader.details('task')} }}"
+        " pageInfo { hasNextPage endCursor } } }"
     )
     wanted: Json = {"team": {"key": {"eq": team}}}
     if not closed:
         wanted["state"] = {"type": {"nin": list(CLOSED)}}
     issues = await _pages(transport, document, {"filter": wanted}, _page)
     known = {issue["id"] for issue in issues}
-    missing = {"parent": set[str](), "blocker": set[str]()}
-    for issue in issues:
-        if issue["parent"]:
-            missing["parent"].add(issue["parent"]["id"])
-        missing["blocker"] |= {
-            item["issue"]["id"]
-            for item in issue["inverseRelations"]["nodes"]
-            if item["type"] == "blocks"
-        }
     # An open issue may be a part of a closed one, or wait for one.
-    left = sorted((missing["parent"] | missing["blocker"]) - known) if not closed else []
+    left = sorted(set(_referred(issues)) - known) if not closed else []
     for start in range(0, len(left), _ISSUES):
         wanted = {"id": {"in": left[start : start + _ISSUES]}, "team": {"key": {"eq": team}}}
         issues += await _pages(transport, document, {"filter": wanted}, _page)
-    return issues
+    issues.reverse()
+    return sorted(issues, key=lambda issue: issue["createdAt"])
+
+
+def _referred(issues: Iterable[Json]) -> Iterator[str]:
+    """Yield the ids of what issues are a part of, or wait for."""
+    for issue in issues:
+        if issue["parent"]:
+            yield issue["parent"]["id"]
+        for item in issue["inverseRelations"]["nodes"]:
+            if item["type"] == "blocks":
+                yield item["issue"]["id"]
 
 
 async def _pages(
@@ -117,7 +124,7 @@ async def _pages(
     variables: Mapping[str, object],
     told: _Told,
 ) -> list[Json]:
-    """Return all nodes of a list, newest first."""
+    """Return all nodes of a list."""
     nodes: list[Json] = []
     after: str | None = None
     while True:

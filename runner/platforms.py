@@ -14,7 +14,7 @@ from schemas.domain import Desired
 
 if TYPE_CHECKING:
     from reconcilers._budget import Clock
-    from runner.lanes import Session
+    from runner.lanes import Links, Session
 
 
 def platforms_of(desired: Desired) -> dict[str, Platform]:
@@ -41,6 +41,7 @@ async def session(
     lookups: Mapping[str, object],
     limits: Mapping[str, object],
     clock: Clock,
+    links: Links | None = None,
 ) -> AsyncGenerator[Session]:
     """Open a session with one platform, and close it at the end of the block.
 
@@ -52,6 +53,7 @@ async def session(
         lookups: what earlier runs learned of the platform.
         limits: what earlier runs left of its rate budget.
         clock: the time.
+        links: instead of those made from `bound`.
 
     Raises:
         ConfigError: the token is missing, or the address is none.
@@ -64,7 +66,7 @@ async def session(
     budget = Budget(limits_of(profile, integration), clock)
     budget.load(dict(limits))
     transport = platform.transport(config.token(profile), config.url(profile), budget)
-    links = Links(bound)
+    links = links or Links(bound)
     connection = Connection(
         transport=transport,
         options=integration.options,

@@ -29,10 +29,12 @@ class Workspace:
     Attributes:
         config: where it is, and as whom.
         memory: of earlier moments, for a process that looks again and again.
+        edited: specs to go by instead of those on the disk.
     """
 
     config: Config
     memory: Memory | None = None
+    edited: Loaded | None = None
 
     @cached_property
     def checkout(self) -> Checkout:
@@ -42,6 +44,8 @@ class Workspace:
     @cached_property
     def loaded(self) -> Loaded:
         """The documents under `specs/`, with whatever is wrong with their form."""
+        if self.edited is not None:
+            return self.edited
         return load(self.config.root, self.config.specs, self.memory)
 
     @cached_property
