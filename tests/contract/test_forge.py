@@ -342,7 +342,7 @@ def test_every_request_is_one_that_gitlab_describes(
     thread = clone.api("POST", "/merge_requests/1/discussions", {"body": "Why?"})
     forge.reply(1, thread["id"], "Because.")
     forge.discussions(1)
-    clone.api("PUT", "/merge_requests/1/merge")
+    clone.api("PUT", "/merge_requests/1/merge", {"squash": False})
     forge.merged_by(opened.commit)
     traffic = clone.sandbox.world.traffic
     assert len(traffic) > 15
