@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from reconcilers import Platform
 from reconcilers._budget import Clock, SystemClock
@@ -37,6 +37,9 @@ from schemas.domain import (
     resource_id,
 )
 from schemas.errors import StalePlan
+
+if TYPE_CHECKING:
+    from runner.observe import Refreshed
 
 FOLD_AFTER = 500
 """How many outcomes may wait in the journal before they are committed to the state."""
@@ -65,11 +68,13 @@ class Applied:
     Attributes:
         results: every change with its outcome, in the order in which they were settled.
         requests: HTTP requests sent, by platform.
+        observed: what the observation before it brought, which sent requests of its own.
     """
 
     run_id: str
     results: tuple[tuple[Change, Outcome], ...] = ()
     requests: Mapping[str, int] = field(default_factory=dict[str, int])
+    observed: Refreshed | None = None
 
     @property
     def counts(self) -> Mapping[Status, int]:

@@ -50,13 +50,14 @@ def branches_of(remote: Remote, author: str = "") -> Generator[Branches]:
     with tempfile.TemporaryDirectory(prefix="trueup-") as folder:
         repo = git.Repo.init(folder, bare=True)
         try:
-            repo.git.update_environment(**_environment(remote, author))
+            repo.git.update_environment(**git_environment(remote, author))
             yield Branches(repo, remote)
         finally:
             repo.close()
 
 
-def _environment(remote: Remote, author: str) -> dict[str, str]:
+def git_environment(remote: Remote, author: str = "") -> dict[str, str]:
+    """Return the variables with which git asks nobody, and gives the remote its credential."""
     who = _AUTHOR.fullmatch(author)
     name, email = (who["name"], who["email"]) if who else ("trueup", "trueup@localhost")
     # The empty helper switches off those of the machine, which would be told to forget what they

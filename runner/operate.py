@@ -64,13 +64,15 @@ def apply_specs(
     run_id = new_run_id()
     with _opened(place, run_id, wait) as (state, holder):
         recover(state, place.config, desired, run_id, clock)
-        if refresh:
-            _report(asyncio.run(_observe(place, state, run_id, clock)))
+        seen = asyncio.run(_observe(place, state, run_id, clock)) if refresh else None
+        if seen:
+            _report(seen)
         plan = saved or make_plan(desired, state, profiles_of(desired))
         if not confirm(plan):
-            return Applied(run_id)
+            return Applied(run_id, observed=seen)
         check_safe(plan, max_prune or None)
-        return _recorded(place, plan, state, run_id, Stop(holder.holds), clock)
+        applied = _recorded(place, plan, state, run_id, Stop(holder.holds), clock)
+        return replace(applied, observed=seen)
 
 
 def refresh_state(place: Workspace) -> None:
