@@ -23,7 +23,7 @@ PAGE = "100"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A remote id taken apart: numeric project, `#`, `%` or `~`, and the number after it."""
+    """A remote id taken apart: numeric project, `#`, `%`, `~` or `>`, and the number after it."""
 
     project: int
     sigil: str
@@ -46,7 +46,7 @@ def ref(remote_id: str) -> Ref:
     Raises:
         PermanentError: it is none of ours.
     """
-    match = re.fullmatch(r"(\d+)([#%~])(\d+)", remote_id)
+    match = re.fullmatch(r"(\d+)([#%~>])(\d+)", remote_id)
     if match is None:
         raise PermanentError(
             f"`{remote_id}` is not the id of a GitLab object",

@@ -118,11 +118,18 @@ class Directory:
             self.place(text(row.get("id")), workspace)
         return sorted(rows, key=lambda row: (text(row.get("createdTime")), text(row.get("id"))))
 
-    async def list_tasks(self, filters: Iterable[Mapping[str, str]]) -> list[Task]:
-        """Return the tasks of several lists together, done ones included, oldest first."""
+    async def names(self) -> dict[str, str]:
+        """Return the names of people by e-mail address; one request a page."""
+        rows = await self._pages("/v1/users", "users", {})
+        return {text(row.get("email")): text(row.get("name")) for row in rows if row.get("name")}
+
+    async def list_tasks(
+        self, filters: Iterable[Mapping[str, str]], *, closed: bool = True
+    ) -> list[Task]:
+        """Return the tasks of several lists together, oldest first; done ones if `closed`."""
         tasks: list[Task] = []
         for params in filters:
-            everything = {**params, "includeAllStatuses": "true"}
+            everything = {**params, "includeAllStatuses": "true"} if closed else params
             tasks += map(read_task, await self._pages("/v1/tasks", "tasks", everything))
         return sorted(tasks, key=lambda task: (task.created, task.id))
 

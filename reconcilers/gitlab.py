@@ -6,7 +6,8 @@ alone. REST v4 only, and only what GitLab Free has, but for two things that show
 on the paid tiers: an estimate as the issue's weight, and dependencies as "is blocked by".
 
 Remote ids use GitLab's own sigils with the numeric project: `42#7` is an issue, `42%9` a
-milestone, `42~5` a label.
+milestone, `42~5` a label. An imported project may be a whole GitLab project, `42>42`, of which
+trueup changes nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reconcilers._contract import (
     Capabilities,
     Connection,
     Limits,
+    Listing,
     Observed,
     Operation,
     Price,
@@ -49,6 +51,7 @@ from reconcilers._gitlab_fields import (
     texts,
     to_remote,
 )
+from reconcilers._gitlab_survey import survey
 from reconcilers._gitlab_wire import Api, Known, Ref, Remote, ref
 from reconcilers._transport import Transport
 from schemas.domain import ACTIONS, Change, Fields, Kind, Value, project_of
@@ -208,6 +211,12 @@ class Gitlab:
                         await self._recognise(remote)
                         yield self._observed(remote, container, address)
 
+    async def survey(self, container: str, *, closed: bool) -> Listing:
+        """Return what a GitLab project holds."""
+        return await survey(
+            self._api, self._known, self._links, self._people, container, closed=closed
+        )
+
     async def create(self, operation: Operation) -> Written:
         """Create the object with its marker."""
         project = await self._known.project(self._api, self._container(operation.desired))
@@ -238,6 +247,8 @@ class Gitlab:
         """Send what changed: one request, and one for each dependency that comes or goes."""
         at = ref(operation.remote_id)
         after = operation.change.values()
+        if at.sigil == ">":
+            return _as_it_is(operation)
         if at.sigil == "~":
             return await self._update_label(operation, at)
         if at.sigil == "%":
@@ -251,7 +262,7 @@ class Gitlab:
         if "container" not in change.values():
             return await self.update(operation)
         target = await self._known.project(self._api, self._container(operation.desired))
-        if target == at.project:
+        if target == at.project or at.sigil == ">":
             return await self.update(operation)
         if at.sigil != "#":
             written = await self.create(operation)
@@ -269,6 +280,8 @@ class Gitlab:
     async def restore(self, operation: Operation) -> Written:
         """Reopen an issue or milestone that was put away, with all that is desired."""
         at = ref(operation.remote_id)
+        if at.sigil == ">":
+            return _as_it_is(operation)
         if at.sigil == "~":
             return await self._update_label(operation, at)
         if at.sigil == "%":
@@ -285,7 +298,7 @@ class Gitlab:
         body: dict[str, object] = {"state_event": "close"}
         if at.sigil == "#":
             body["add_labels"] = [ARCHIVED]
-        if at.sigil != "~":
+        if at.sigil not in "~>":
             await wire.unless_gone(
                 self._api.write("PUT", at.path, body, wire.anything, repeatable=True)
             )
@@ -294,6 +307,8 @@ class Gitlab:
     async def delete(self, operation: Operation) -> Written:
         """Delete the object; close it where the token's role may not delete."""
         at = ref(operation.remote_id)
+        if at.sigil == ">":
+            return _as_it_is(operation)
         try:
             await wire.unless_gone(
                 self._api.write("DELETE", at.path, None, wire.anything, repeatable=True)
@@ -550,6 +565,11 @@ class Gitlab:
             pages = self._api.pages(f"{where}/issues", query, wire.read_issue)
         async for remote in pages:
             yield remote
+
+
+def _as_it_is(operation: Operation) -> Written:
+    """Return the answer of a whole GitLab project, which stays as people have it."""
+    return Written(operation.remote_id, warnings=("the GitLab project itself stays as it is",))
 
 
 def _list_of(kind: Kind, address: str) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from reconcilers._contract import (
     Connection,
     Limits,
+    Listing,
     Observed,
     Operation,
     Price,
@@ -48,6 +49,7 @@ from reconcilers._motion_fields import (
     with_marker,
     zone_of,
 )
+from reconcilers._motion_survey import survey
 from reconcilers._transport import Answer, Transport
 from schemas.domain import Change, Fields, Value, project_of
 from schemas.errors import OutcomeUnknown, PermanentError
@@ -232,6 +234,17 @@ class Motion:
                 scheduled = observed.fields.get("scheduled_start")
                 if scheduled or is_after(observed.updated_at, after):
                     yield observed
+
+    async def survey(self, container: str, *, closed: bool) -> Listing:
+        """Return what a workspace holds."""
+        await self._know_workspaces()
+        workspace = self._directory.workspace(container)
+        projects = await self._projects(workspace)
+        tasks = await self._directory.list_tasks([{"workspaceId": workspace.id}], closed=closed)
+        seen = await self._observed(tasks)
+        return await survey(
+            self._directory, workspace, projects, list(zip(tasks, seen, strict=True))
+        )
 
     async def create(self, operation: Operation) -> Written:
         """Create the project or task; never sent twice."""
