@@ -141,6 +141,23 @@ NewAddress: TypeAlias = Annotated[
 ]
 Status: TypeAlias = Literal["backlog", "todo", "in_progress", "done", "canceled"]
 Priority: TypeAlias = Literal["none", "low", "medium", "high", "urgent"]
+DriftField: TypeAlias = Literal[
+    "title",
+    "description",
+    "status",
+    "priority",
+    "owner",
+    "start",
+    "due",
+    "estimate",
+    "labels",
+    "links",
+    "milestone",
+    "depends_on",
+    "parent",
+    "project",
+    "container",
+]
 Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Platforms: TypeAlias = Annotated[list[str], AfterValidator(_unique)]
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -277,6 +294,30 @@ class State(TypedDict, total=False):
 
 
 @with_config(_STRICT)
+class DriftOverride(TypedDict, total=False):
+    """Another rule for some edits of declared fields; what is left out matches everything."""
+
+    drift: Required[
+        Annotated[
+            Literal["propose", "revert", "ignore"],
+            _about("What becomes of these edits.", "revert"),
+        ]
+    ]
+    fields: Annotated[
+        list[DriftField], _about("Only edits of these fields.", ["title", "description"])
+    ]
+    platforms: Annotated[Platforms, _about("Only edits on these platforms.", ["notion"])]
+    resources: Annotated[
+        list[Line],
+        _about(
+            "Only edits of these resources and of what is below them; `*` stands for any"
+            " characters.",
+            ["mobile-app", "web/release-*"],
+        ),
+    ]
+
+
+@with_config(_STRICT)
 class Policy(TypedDict, total=False):
     """What the runner may do by itself."""
 
@@ -298,6 +339,13 @@ class Policy(TypedDict, total=False):
             "What becomes of edits of declared fields on a platform: a proposed spec change,"
             " undone, or left alone; `propose` by default.",
             "propose",
+        ),
+    ]
+    drift_overrides: Annotated[
+        list[DriftOverride],
+        _about(
+            "Exceptions from `drift` by field, platform or resource; the last that matches counts.",
+            [{"fields": ["description"], "platforms": ["notion"], "drift": "ignore"}],
         ),
     ]
     horizon: Annotated[

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -28,6 +28,7 @@ from schemas.domain import (
     PLATFORMS,
     Desired,
     Diagnostic,
+    DriftOverride,
     Fields,
     Integration,
     Kind,
@@ -101,7 +102,7 @@ def resolve(
     moved = dict(resolver.moved(parts))
     relevant_day = today.isoformat() if any(part.occurring for part in parts) else ""
     policy = resolver.policy
-    rules = [policy.prune, policy.max_prune, policy.drift, policy.horizon]
+    rules = asdict(policy)
     prints = [part.fingerprint for part in parts]
     return Desired(
         resources,
@@ -421,6 +422,15 @@ def _policy(loaded: Loaded) -> Policy:
         given.get("max_prune", usual.max_prune),
         given.get("drift", usual.drift),
         given.get("horizon", usual.horizon),
+        tuple(
+            DriftOverride(
+                item["drift"],
+                tuple(item.get("fields", ())),
+                tuple(item.get("platforms", ())),
+                tuple(item.get("resources", ())),
+            )
+            for item in given.get("drift_overrides", ())
+        ),
     )
 
 

@@ -41,6 +41,7 @@ _NOUNS = {
     "Notion": "`notion`",
     "State": "`state`",
     "Policy": "`policy`",
+    "DriftOverride": "an override of `drift`",
     "Milestone": "a milestone",
     "Task": "a task",
     "Defaults": "`defaults`",
