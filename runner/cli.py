@@ -19,7 +19,7 @@ from runner.commands import Examples, flag, say
 from runner.commands.agent import draft
 from runner.commands.changes import apply, history, plan, show, status
 from runner.commands.imports import import_
-from runner.commands.loop import watch
+from runner.commands.loop import run, watch
 from runner.commands.sandbox import demo, doctor, sandbox
 from runner.commands.specs import edit, init, validate
 from runner.commands.state import state
@@ -82,7 +82,7 @@ for _command in (
     import_,
     draft,
     state,
-    watch,
+    *(watch, run),
     *(sandbox, demo, doctor),
 ):
     cli.add_command(_command)
