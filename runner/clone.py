@@ -160,7 +160,7 @@ def _pulled(repo: Repo, head: str) -> bool:
 def _environment(config: Config, url: str) -> dict[str, str]:
     """Return the variables for git: the token goes to the GitLab that it is for, nowhere else."""
     server = (config.variable("TRUEUP_GITLAB_URL") or "https://gitlab.com").rstrip("/")
-    token = config.variable("GITLAB_TOKEN")
+    token = config.secret("GITLAB_TOKEN")
     same = urlsplit(url).scheme == urlsplit(server).scheme and project_on(url, server)
     if token and same:
         return git_environment(Remote(url, password=token))

@@ -1,14 +1,14 @@
 """Settings and secrets, read once: the command line, the environment, the Settings spec.
 
-A secret lives in the environment and in the headers of a transport, nowhere else. `Config`
-hands one out by name and never shows it.
+A secret lives in the environment, or in a secret scope, and in the headers of a transport, nowhere
+else. `Config` hands one out by name and never shows it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from reconcilers._contract import Profile
+    from runner.vault import SecretScope
 
 LOCAL = ".trueup"
 """The folder below the repo root for the local state, journals and caches; ignored by git."""
@@ -37,6 +38,17 @@ class Config:
     specs: Path
     today: date
     _environ: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
+    _scope: Callable[[], SecretScope | None] = field(
+        repr=False, compare=False, default=lambda: None
+    )
+
+    def backed_by(self, scope: Callable[[], SecretScope | None]) -> Config:
+        """Return the same with a secret scope for the secrets that the environment lacks.
+
+        Args:
+            scope: returns it, once a secret is wanted; `None` where there is none.
+        """
+        return replace(self, _scope=scope)
 
     @property
     def local(self) -> Path:
@@ -52,16 +64,28 @@ class Config:
         """Return an environment variable without surrounding white space, or ''."""
         return self._environ.get(name, "").strip()
 
+    def secret(self, name: str) -> str:
+        """Return the secret of that name: the environment's, else the secret scope's, or ''.
+
+        Raises:
+            ConfigError: the secret scope cannot be read.
+        """
+        value = self.variable(name)
+        scope = None if value else self._scope()
+        return scope.secret(name) if scope else value
+
     def token(self, profile: Profile) -> str:
         """Return the platform's token.
 
         Raises:
-            ConfigError: it is not set.
+            ConfigError: it is not set, and no secret scope has it.
         """
-        token = self.variable(profile.token_variable)
+        token = self.secret(profile.token_variable)
         if not token:
+            scope = self._scope()
+            also = f", and the secret scope `{scope.name}` does not have it" if scope else ""
             raise ConfigError(
-                f"{profile.title} needs a token: {profile.token_variable} is not set",
+                f"{profile.title} needs a token: {profile.token_variable} is not set{also}",
                 hint=f"export {profile.token_variable}=..., or disable"
                 f" `{profile.platform}` in the Integrations spec",
             )

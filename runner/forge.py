@@ -457,7 +457,7 @@ def open_forge(config: Config, clock: Clock | None = None) -> Generator[Forge]:
             "cannot tell which GitLab project holds this repo",
             hint="set TRUEUP_FORGE_PROJECT=group/project, or the git remote `origin`",
         )
-    token, job_token = config.variable("GITLAB_TOKEN"), config.variable("CI_JOB_TOKEN")
+    token, job_token = config.secret("GITLAB_TOKEN"), config.variable("CI_JOB_TOKEN")
     if not token and not job_token:
         raise ConfigError(
             "merge requests need a token: GITLAB_TOKEN is not set",

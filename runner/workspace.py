@@ -20,6 +20,7 @@ from schemas.errors import SpecError
 
 if TYPE_CHECKING:
     from runner.state.contract import StateReader, StateWriter
+    from runner.vault import SecretScope
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Workspace:
     config: Config
     memory: Memory | None = None
     edited: Loaded | None = None
+
+    def __post_init__(self) -> None:
+        # The Settings spec may name a secret scope: it is not read before a secret is wanted.
+        object.__setattr__(self, "config", self.config.backed_by(lambda: self._secret_scope))
 
     @cached_property
     def checkout(self) -> Checkout:
@@ -83,6 +88,17 @@ class Workspace:
         from runner.state import read_state
 
         return read_state(self.loaded.settings, self.config)
+
+    @cached_property
+    def _secret_scope(self) -> SecretScope | None:
+        state = self.loaded.settings.get("state", {})
+        name = self.config.variable("TRUEUP_SECRET_SCOPE") or state.get("secret_scope", "")
+        if not name:
+            return None
+        from runner.state.warehouse import sign_in
+        from runner.vault import SecretScope
+
+        return SecretScope(name, sign_in)
 
     @contextlib.contextmanager
     def writer(self) -> Generator[StateWriter]:

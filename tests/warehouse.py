@@ -81,7 +81,7 @@ class Workspace:
     """The service's side; everything a test may want to bend or look at.
 
     Attributes:
-        spark: runs the statements.
+        spark: runs the statements; without it, none can be submitted.
         schemas: by catalog and schema, the folder of its tables.
         folder: where the folders of new schemas are made.
         starting: how often the warehouse is asked for before it runs; `None` while it runs.
@@ -94,7 +94,7 @@ class Workspace:
         cancelled: ids of statements that were cancelled.
     """
 
-    spark: Session
+    spark: Session | None
     folder: Path
     schemas: dict[tuple[str, str], Path] = field(default_factory=dict[tuple[str, str], Path])
     url: str = ""
@@ -258,6 +258,8 @@ class Workspace:
         query = _bound(text, parameters)
         names = set(_THREE_PARTS.findall(query))
         query = _THREE_PARTS.sub(lambda found: self._path(query, *found.groups()), query)
+        if self.spark is None:
+            raise Refused("[NO_SESSION] Nothing runs statements here.")
         writes = re.match(r"MERGE|CREATE|ALTER|BEGIN|OPTIMIZE|VACUUM", query)
         with contextlib.ExitStack() as stack:
             if writes:
@@ -414,7 +416,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(spark: Session, folder: Path) -> Generator[Workspace]:
+def serving(spark: Session | None, folder: Path) -> Generator[Workspace]:
     """Serve a workspace on loopback for the length of the block."""
     place = Workspace(spark, folder)
     handler = type("Handler", (_Handler,), {"place": place})

@@ -288,7 +288,7 @@ class Warehouse:
     @contextlib.contextmanager
     def _explained(self) -> Generator[None]:
         """Turn what the SDK raises into a `StateError` that says what to do."""
-        from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
+        from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied, Unauthenticated
 
         try:
             yield
@@ -308,6 +308,11 @@ class Warehouse:
                 f"there is no SQL warehouse {self.identifier}, or no such result any more:"
                 f" {_line(error)}",
                 hint="its id is on the warehouse's page, and after /warehouses/ in its address",
+            ) from error
+        except BadRequest as error:
+            raise StateError(
+                f"the SQL warehouse {self.identifier} refuses the statement: {_line(error)}",
+                hint="this is a defect, of trueup or of the warehouse; please report it",
             ) from error
         except (OSError, ValueError) as error:
             # What the SDK gave up repeating; a `DatabricksError` is an OSError as well.
