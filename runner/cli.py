@@ -18,6 +18,7 @@ import click
 from runner.commands import Examples, flag, say
 from runner.commands.agent import draft
 from runner.commands.changes import apply, history, plan, show, status
+from runner.commands.drift import adopt, drift
 from runner.commands.imports import import_
 from runner.commands.loop import run, watch
 from runner.commands.sandbox import demo, doctor, sandbox
@@ -79,6 +80,7 @@ def completion(shell: str) -> None:
 for _command in (
     *(init, validate, edit),
     *(plan, apply, status, show, history),
+    *(drift, adopt),
     import_,
     draft,
     state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,11 @@ from runner.plan import make_plan
 from runner.platforms import profiles_of
 from runner.progress import progress_for
 from runner.prune import check_safe
+from runner.recorder import agreed
 from runner.render import read_plan
 from runner.schedule import Stop
-from runner.state.contract import Commit, RunRow
-from schemas.domain import Plan
+from runner.state.contract import Commit, Key, RunRow
+from schemas.domain import Drift, Plan, Value
 from schemas.errors import ConfigError, TrueupError
 
 if TYPE_CHECKING:
@@ -75,15 +76,38 @@ def apply_specs(
         return replace(applied, observed=seen)
 
 
-def refresh_state(place: Workspace) -> None:
-    """Ask the platforms what people changed, and record it in the state.
+def refresh_state(place: Workspace) -> Refreshed:
+    """Ask the platforms what people changed, record it in the state, and say what was found.
 
     Raises:
         StateLocked: an apply is at work.
     """
     run_id = new_run_id()
     with _opened(place, run_id, 0) as (state, _):
-        _report(asyncio.run(_observe(place, state, run_id, SystemClock())))
+        found = asyncio.run(_observe(place, state, run_id, SystemClock()))
+    _report(found)
+    return found
+
+
+def overwrite_drift(place: Workspace, items: Sequence[Drift]) -> None:
+    """Have the next apply write what the specs say where people changed it; sends nothing.
+
+    Raises:
+        StateLocked: an apply is at work.
+    """
+    run_id = new_run_id()
+    picked: dict[Key, dict[str, Value]] = {}
+    for item in items:
+        picked.setdefault((item.address, item.platform), {})[item.name] = item.observed
+    with _opened(place, run_id, 0) as (state, _):
+        found = state.bindings(addresses=sorted({address for address, _ in picked}))
+        changed = [
+            # What is there now is the base that the specs differ from, and a plan looks at it.
+            replace(agreed(b, fields), desired_hash="", updated_at=now(), run_id=run_id)
+            for b in found
+            if (fields := picked.get((b.address, b.platform)))
+        ]
+        state.save_bindings(changed, Commit(run_id, place.desired.commit, "overwrite"))
 
 
 @contextlib.contextmanager
@@ -102,6 +126,8 @@ async def _observe(place: Workspace, state: StateWriter, run_id: str, clock: Clo
 def _report(found: Refreshed) -> None:
     for platform, error in found.failed.items():
         say(f"warning: {platform} could not be read: {error}")
+    for name in found.stubborn:
+        say(f"warning: {name} is changed back whatever is written; it is left as it is there")
 
 
 def _read(path: Path) -> Plan:

@@ -1,0 +1,146 @@
+"""Drift: what people changed on the platforms, who did it, and what is to become of it.
+
+Read from specs and state; nothing is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from runner.render import FORMAT_VERSION, Paint, shown
+from schemas.domain import Drift
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from runner.workspace import Workspace
+
+WHAT_BECOMES: Mapping[str, str] = {
+    "propose": "stays until it is adopted or overwritten",
+    "revert": "the next apply writes what the specs say",
+    "ignore": "is left alone",
+    "conflict": "git has changed it as well; neither is overwritten until you choose",
+    "share": "the next apply brings it to the other platforms",
+    "overrule": "a later edit on another platform wins",
+}
+"""By decision, what a reader wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What differs from base.
+
+    Attributes:
+        items: sorted by address, field and platform.
+        failed: by platform, why it could not be asked; what is said of it is what was known.
+    """
+
+    items: tuple[Drift, ...]
+    failed: Mapping[str, str]
+
+    @property
+    def pressing(self) -> bool:
+        """Whether anything is among it that is not to be left alone."""
+        return any(item.decision != "ignore" for item in self.items)
+
+
+def read_drift(
+    place: Workspace,
+    addresses: Collection[str] = (),
+    platform: str = "",
+    failed: Mapping[str, str] | None = None,
+) -> DriftReport:
+    """Return the drift that the state knows of.
+
+    Args:
+        place: the spec repo.
+        addresses: only of these resources and what is below them; of all where there are none.
+        platform: only there, or everywhere where empty.
+        failed: the platforms that could not be asked just now, and why.
+
+    Raises:
+        ConfigError: an address is neither declared nor bound.
+        SpecError: the specs have errors.
+    """
+    from runner.plan import make_plan
+    from runner.platforms import profiles_of
+
+    desired = place.desired
+    for address in addresses:
+        if address not in desired.resources:
+            raise ConfigError(
+                f"the specs declare no {address}", hint="list what differs with: trueup drift"
+            )
+    made = make_plan(desired, place.reader(), profiles_of(desired))
+    items = [
+        item
+        for item in made.drift
+        if (not platform or item.platform == platform)
+        and (not addresses or any(_within(item.address, address) for address in addresses))
+    ]
+    items.sort(key=lambda item: (item.address, item.name, item.platform))
+    return DriftReport(tuple(items), failed or {})
+
+
+def _within(address: str, above: str) -> bool:
+    return address == above or address.startswith(f"{above}/")
+
+
+def drift_text(report: DriftReport, *, colour: bool = False) -> str:
+    """Return the report for a terminal: conflicts with all three sides."""
+    paint = Paint(colour)
+    lines: list[str] = []
+    for address, items in groupby(report.items, key=lambda item: item.address):
+        lines.append(paint("1", address))
+        for item in items:
+            lines += _item_lines(item, paint)
+    if not report.items:
+        return "no drift: the platforms have what was agreed on\n"
+    lines.append("")
+    if any(item.decision == "propose" for item in report.items):
+        lines.append("write it into the specs: trueup adopt")
+    if any(item.decision in {"propose", "conflict"} for item in report.items):
+        lines.append("write what the specs say: trueup adopt --ours ADDRESS, then apply")
+    if any(item.decision == "conflict" for item in report.items):
+        lines.append("take what a platform has: trueup adopt --theirs ADDRESS")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _item_lines(item: Drift, paint: Paint) -> Iterator[str]:
+    who = f" by {item.by}" if item.by else ""
+    when = f" at {item.at}" if item.at else ""
+    style = "31" if item.decision == "conflict" else "35"
+    head = paint(style, f"! {item.name} on {item.platform}")
+    yield f"  {head}{who}{when}  {paint('2', f'[{item.decision}]')}"
+    rows = [("agreed", item.base), (item.platform, item.observed)]
+    if item.decision == "conflict":
+        rows.insert(1, ("specs", item.desired))
+    for label, value in rows:
+        yield f"      {label:8} {shown(item.name, value)}"
+    yield f"      {paint('2', WHAT_BECOMES[item.decision])}"
+
+
+def drift_json(report: DriftReport) -> str:
+    """Return the report for machines, with a final line break."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "drift": [asdict(item) for item in report.items],
+        "failed": dict(report.failed),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def told(items: Sequence[Drift]) -> list[str]:
+    """Return one line for each edit: what was what, and who made it what, where and when."""
+    return [
+        f"{item.address}: {item.name}: {shown(item.name, item.base)} → "
+        f"{shown(item.name, item.observed)} ({_source(item)})"
+        for item in items
+    ]
+
+
+def _source(item: Drift) -> str:
+    return ", ".join(part for part in (item.platform, item.by, item.at) if part)
