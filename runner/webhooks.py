@@ -41,9 +41,6 @@ _MENTION = re.compile(
     r"^(?:@trueup(?:-bot)?\b[:,]?|/trueup\s+draft\b)\s*(.*)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
-    r"^(?:@trueup(?:-bot)?\b[:,]?|/trueup\s+draft\b)\s*(.*)",
-    re.IGNORECASE | re.DOTALL | re.MULTILINE,
-)
 _OURS = "<!-- trueup"
 """What our own notes begin with; a request quoted there is none."""
 
