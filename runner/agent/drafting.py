@@ -26,6 +26,7 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     PartDeltaEvent,
+    PartStartEvent,
     TextPart,
     TextPartDelta,
     UserPromptPart,
@@ -396,8 +397,13 @@ def _check(context: RunContext[Session], draft: Draft) -> Draft:
 async def _told_text(context: RunContext[Session], events: AsyncIterable[AgentStreamEvent]) -> None:
     """Tell of an answer's text as it comes."""
     async for event in events:
-        if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-            context.deps.tell("text", event.delta.content_delta)
+        match event:
+            case PartStartEvent(part=TextPart(content=text)) if text:
+                context.deps.tell("text", text)
+            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+                context.deps.tell("text", text)
+            case _:
+                pass
 
 
 def _messages(turn: Turn) -> list[ModelMessage]:

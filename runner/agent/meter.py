@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
     from pydantic_ai.settings import ModelSettings
 
+_SORTED = (raised.AgentRunError, raised.UserError)
+
 OVERHEAD = 2_000
 """Tokens that a provider adds to what it is sent."""
 
@@ -76,6 +78,10 @@ class Metered(WrapperModel):
         """Provider and name, without opening it."""
         return self.priced.model
 
+    def _refresh_http_client(self) -> None:
+        if self._opened is not None:
+            super()._refresh_http_client()
+
     async def __aenter__(self) -> Self:
         """Enter nothing yet: a model that only stands by is never opened."""
         return self
@@ -110,6 +116,8 @@ class Metered(WrapperModel):
             answer = await self.wrapped.request(messages, model_settings, model_request_parameters)
         except BaseException as error:
             self._fail(call, error, began)
+            if isinstance(error, Exception) and not isinstance(error, _SORTED):
+                raise self._nonsense() from error
             raise
         self._settle(call, answer, began)
         return answer
@@ -137,6 +145,8 @@ class Metered(WrapperModel):
                 yield stream
         except BaseException as error:
             self._fail(call, error, began)
+            if isinstance(error, Exception) and not isinstance(error, _SORTED):
+                raise self._nonsense() from error
             raise
         self._settle(call, stream.get(), began)
 
@@ -180,6 +190,13 @@ class Metered(WrapperModel):
         }
         if refused or unsent:
             self._count(call, RequestUsage())
+
+    def _nonsense(self) -> raised.ModelServerError:
+        """Return the error for an answer that is none: so speaks a server out of order.
+
+        Clients meet it with whatever Python raises when a value has another shape.
+        """
+        return raised.ModelServerError(self.model_name, "no sound answer")
 
     def _count(self, call: Call, usage: RequestUsage) -> None:
         call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens

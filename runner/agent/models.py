@@ -7,6 +7,7 @@ imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -262,6 +263,8 @@ def _xai_client(access: Access) -> Any:
     """Return xAI's own client; it speaks gRPC, so that an address is only a host and a port."""
     from xai_sdk import AsyncClient
 
+    # What is asked and answered stays out of traces; reading it for them also fails on half a call.
+    os.environ.setdefault("XAI_SDK_DISABLE_SENSITIVE_TELEMETRY_ATTRIBUTES", "1")
     host = urlsplit(access.url)
     return AsyncClient(
         api_key=access.key,

@@ -395,8 +395,13 @@ def _google_stream(model: str, say: Say) -> Iterator[str]:
 
 
 def _google_error(say: Say) -> Json:
-    status = {429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 401: "UNAUTHENTICATED"}
-    name = status.get(say.status, "INTERNAL")
+    names = {
+        400: "INVALID_ARGUMENT",
+        401: "UNAUTHENTICATED",
+        429: "RESOURCE_EXHAUSTED",
+        503: "UNAVAILABLE",
+    }
+    name = names.get(say.status, "INTERNAL")
     return {"error": {"code": say.status, "message": say.text or "no", "status": name}}
 
 
