@@ -8,7 +8,7 @@ from typing import Any, cast
 from reconcilers._blocks import Json, rich_text, spans_of, text_of
 from reconcilers._contract import Field
 from reconcilers._markdown import Span
-from reconcilers._notion_home import PRIORITY_OPTIONS, STATUS_OPTIONS
+from reconcilers._notion_columns import KNOWN_STATUSES, PRIORITY_OPTIONS, STATUSES
 from schemas.domain import Fields, Kind, Value, milestone_address, project_of
 
 BOTH: tuple[Kind, ...] = ("project", "task")
@@ -37,22 +37,6 @@ FIELDS = (
 EMPTY: Mapping[str, Value] = {"status": "todo", "priority": "none"}
 """What an empty column means."""
 
-STATUSES: dict[str, str] = dict(
-    zip(
-        ("backlog", "todo", "in_progress", "done", "canceled"),
-        (name for name, _ in STATUS_OPTIONS),
-        strict=True,
-    )
-)
-_STATUS_WORDS = {
-    "todo": ("to do", "not started", "open", "ready", "next", "planned"),
-    "in_progress": ("doing", "started", "in review", "review", "active", "blocked"),
-    "done": ("complete", "completed", "closed", "finished", "shipped"),
-    "canceled": ("cancelled", "dropped", "won't do", "duplicate", "archived"),
-}
-_KNOWN_STATUSES = {name.casefold(): status for status, name in STATUSES.items()} | {
-    word: status for status, words in _STATUS_WORDS.items() for word in words
-}
 _COUNTERPARTS = {"linear": "Linear", "gitlab": "GitLab", "motion": "Motion"}
 RELATIONS = {"project": "Project", "parent": "Parent", "depends_on": "Depends on"}
 SCHEDULED = ("scheduled_start", "scheduled_end")
@@ -208,7 +192,7 @@ def _chosen(found: Json) -> str:
 
 def _read_status(found: Json) -> Value:
     name = _chosen(found)
-    return _KNOWN_STATUSES.get(name.casefold(), "backlog") if name else None
+    return KNOWN_STATUSES.get(name.casefold(), "backlog") if name else None
 
 
 def _read_priority(found: Json) -> Value:

@@ -6,13 +6,15 @@ a name is missing or an id has gone.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from reconcilers._blocks import Json, text_of
 from reconcilers._contract import Connection
+from reconcilers._notion_columns import PRIORITY_OPTIONS, STATUS_OPTIONS, Columns, Unfit
 from schemas.domain import hash_of
 from schemas.errors import OutcomeUnknown, PermanentError
 
@@ -24,6 +26,9 @@ Sourced = Literal["project", "task"]
 
 KINDS: tuple[Sourced, ...] = ("project", "task")
 TITLES: Mapping[Sourced, str] = {"project": "Projects", "task": "Tasks"}
+OPTIONS: Mapping[Sourced, str] = {"project": "projects", "task": "tasks"}
+"""The options of the Integrations spec that name databases which people made."""
+
 MARKER = "trueup"
 """The property that holds a row's marker, and the word that marks our databases."""
 
@@ -48,20 +53,6 @@ class Property:
     synced: str = ""
 
 
-STATUS_OPTIONS = (
-    ("Backlog", "gray"),
-    ("Todo", "default"),
-    ("In progress", "blue"),
-    ("Done", "green"),
-    ("Canceled", "red"),
-)
-PRIORITY_OPTIONS = (
-    ("None", "default"),
-    ("Low", "gray"),
-    ("Medium", "yellow"),
-    ("High", "orange"),
-    ("Urgent", "red"),
-)
 _TASK: tuple[Sourced, ...] = ("task",)
 
 PROPERTIES = (
@@ -96,11 +87,13 @@ class Source:
 
     Attributes:
         title: what its title column is called by now; people may rename it.
+        columns: what it calls all columns, where people made it and trueup only uses it.
     """
 
     database: str
     data_source: str
     title: str = "Name"
+    columns: Columns | None = None
 
 
 def is_set_up(known: Mapping[str, object]) -> bool:
@@ -128,6 +121,11 @@ class Home:
         self._transport = connection.transport
         self._option = str(connection.options.get("parent") or "")
         self._lookups = connection.lookups
+        theirs = {kind: connection.options.get(option) for kind, option in OPTIONS.items()}
+        self._theirs = {kind: str(name) for kind, name in theirs.items() if name}
+        self._columns = cast(
+            "dict[str, str]", json.loads(str(connection.options.get("properties") or "{}"))
+        )
 
     def source(self, kind: Sourced) -> Source | None:
         """Return where rows of `kind` are, as far as it is known without a request."""
@@ -135,7 +133,15 @@ class Home:
         ids = known.get("database"), known.get("data_source")
         if not all(isinstance(i, str) and i for i in ids):
             return None
-        return Source(str(ids[0]), str(ids[1]), str(known.get("title") or "Name"))
+        if known.get("asked") != self._asked(kind):
+            return None
+        columns = _mapping(known.get("columns"))
+        return Source(
+            str(ids[0]),
+            str(ids[1]),
+            str(known.get("title") or "Name"),
+            Columns.stored(columns) if columns else None,
+        )
 
     def forget(self) -> None:
         """Look for everything again at the next occasion."""
@@ -143,17 +149,33 @@ class Home:
 
     async def locate(self) -> None:
         """Find the databases where that was not done before; make nothing."""
-        if all(self.source(kind) for kind in KINDS):
+        missing = [kind for kind in KINDS if self.source(kind) is None]
+        if not missing or (self._theirs and self._kept().get("missing") == missing):
             return
         page = await self._page()
         there = await self._databases(page)
         kept: Json = {"parent": self._option, "page": page}
         for kind in KINDS:
+            if kind in self._theirs:
+                source = await self._find(self._theirs[kind], there)
+                kept[kind] = _dump(source) | {"asked": self._asked(kind)}
+                continue
             for database in there.get(TITLES[kind], []):
                 if source := await self._ours(kind, database):
                     kept[kind] = _dump(source)
                     break
+        kept["missing"] = [kind for kind in KINDS if kind not in kept]
         self._lookups["home"] = kept
+
+    async def accept(self, kinds: Collection[str]) -> None:
+        """Make room for the marker in databases that people made."""
+        if not kinds:
+            return
+        await self.locate()
+        for kind in KINDS:
+            source = self.source(kind)
+            if kind in kinds and source is not None and source.columns is not None:
+                await self._patch(source, {MARKER: {"type": "rich_text", "rich_text": {}}})
 
     async def ensure(self) -> None:
         """Make the databases where they are missing, and add what columns they lack.
@@ -168,6 +190,9 @@ class Home:
             return
         for kind in KINDS:
             source = self.source(kind)
+            if source is not None and source.columns is not None:
+                await self.accept([kind])
+                continue
             if source is None:
                 source = await self._make(kind)
             else:
@@ -184,10 +209,41 @@ class Home:
         if page != self._kept().get("page"):
             body = {"parent": {"type": "page_id", "page_id": page}}
             for source in filter(None, map(self.source, KINDS)):
+                if source.columns is not None:
+                    continue
                 await self._transport.write(
                     "PATCH", f"/v1/databases/{source.database}", json=body, repeatable=True
                 )
         self._lookups["home"] = {**self._kept(), "parent": self._option, "page": page}
+
+    def _asked(self, kind: Sourced) -> Json | None:
+        """Return what the Integrations spec says of a database that people made."""
+        if kind not in self._theirs:
+            return None
+        return {"database": self._theirs[kind], "properties": self._columns}
+
+    async def _find(self, name: str, there: Mapping[str, Sequence[str]]) -> Source:
+        """Return a database that people made, named by id, URL, or title on the parent page."""
+        named = there.get(name, [])
+        database = page_id(name) or (named[0] if len(named) == 1 else "")
+        if not database:
+            titles = ", ".join(sorted(there)) or "none"
+            raise self._wrong(
+                f"{len(named) or 'no'} databases on the parent page are called `{name}`",
+                f"give the database's URL; on the page there are: {titles}",
+            )
+        answer = await self._transport.read("GET", f"/v1/databases/{database}")
+        source = _source(answer.data)
+        answer = await self._transport.read("GET", f"/v1/data_sources/{source.data_source}")
+        properties = {n: _mapping(c) for n, c in _mapping(answer.data["properties"]).items()}
+        try:
+            columns = Columns.of(properties, self._columns)
+        except Unfit as error:
+            shown = ", ".join(f"{n} ({c.get('type')})" for n, c in sorted(properties.items()))
+            raise self._wrong(
+                f"the column {error}", f"see `properties` of notion; `{name}` has: {shown}"
+            ) from None
+        return replace(source, title=columns.names["Name"], columns=columns)
 
     async def _page(self) -> str:
         """Return the id of the parent page, which the option names by id, URL or title."""
@@ -336,6 +392,17 @@ class Members:
         self._lookups["members"] = members
         self._lookups["strangers"] = sorted(i for i in identities if not self.user_id(i))
 
+    async def names(self, identities: Collection[str]) -> dict[str, str]:
+        """Return what people are called, by how they are known."""
+        await self.learn(identities)
+        members = _mapping(self._lookups.get("members"))
+        found: dict[str, str] = {}
+        for identity in identities:
+            known = members.get(self.user_id(identity) or "")
+            if isinstance(known, list) and len(named := cast("list[str]", known)) > 1 and named[1]:
+                found[identity] = named[1]
+        return found
+
     @property
     def complete(self) -> bool:
         """Whether everybody who was ever asked for has an account."""
@@ -411,12 +478,13 @@ def _mapping(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
-def _dump(source: Source) -> dict[str, str]:
-    return {
+def _dump(source: Source) -> Json:
+    kept: Json = {
         "database": source.database,
         "data_source": source.data_source,
         "title": source.title,
     }
+    return kept | ({"columns": source.columns.dump()} if source.columns else {})
 
 
 def _source(database: Json) -> Source:

@@ -12,14 +12,12 @@ and developers.notion.com/reference.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from reconcilers._blocks import (
     Json,
-    appends,
     batches,
     blocks_of,
     canonical_markdown,
@@ -33,9 +31,9 @@ from reconcilers._contract import (
     Capabilities,
     Connection,
     Limits,
+    Listing,
     Observed,
     Operation,
-    Price,
     Profile,
     Wanted,
     Written,
@@ -60,13 +58,14 @@ from reconcilers._notion_home import (
     PAGE_SIZE,
     Home,
     Members,
+    Source,
     Sourced,
-    has_members,
-    is_set_up,
     pages,
 )
 from reconcilers._notion_home import batches as result_batches
-from schemas.domain import Change, Fields, Value
+from reconcilers._notion_price import price
+from reconcilers._notion_survey import survey
+from schemas.domain import Fields, Value
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
 
 if TYPE_CHECKING:
@@ -79,67 +78,7 @@ VERSION = "2025-09-03"
 FEW = 20
 """Up to so many changed rows, every body is read."""
 
-SETUP = 5
-"""Cold: find the parent, list it, make two databases, relate Tasks to itself."""
-
-
 # ── what planning sees ────────────────────────────────────────────────────────────────────────
-
-
-def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
-    """Return how many requests `changes` take.
-
-    In a workspace that trueup has not seen before, the two databases are made; in others, new
-    rows are looked up by their markers first, in the database and in its trash.
-    """
-    creates = Counter(change.kind for change in changes if change.action == "create")
-    if not creates:
-        requests = 0
-    elif is_set_up(known):
-        requests = 2 * sum(-(-count // PAGE_SIZE) for count in creates.values())
-    else:
-        requests = SETUP
-    writes = [c for c in changes if c.action in {"create", "update", "move"}]
-    owners = {str(owner) for change in writes if (owner := change.values().get("owner"))}
-    if owners and not has_members(known, owners):
-        requests += 1
-    return Price(requests + sum(map(_cost, changes)))
-
-
-def _cost(change: Change) -> int:
-    if change.action not in {"create", "update", "move"}:
-        return 1
-    fields = {field.name: field for field in change.fields}
-    body = fields.get("description")
-    if change.action == "create":
-        return 1 + (_more(body.after) if body else 0)
-    if body is None:
-        return 1
-    there = -(-_top_level(body.before) // PAGE_SIZE) or 1
-    return 1 + there + (1 + _more(body.after) if body.after else 0)
-
-
-_DEEP = re.compile(r"^(?:[ \t]{4,}|(?: {0,3}(?:[-*+>]|\d+[.)])[ \t]*){2,})\S", re.MULTILINE)
-
-
-def _is_small(text: str) -> bool:
-    """Return whether `text` surely fits one request, without parsing it."""
-    return text.count("\n") + len(text) // 200 < PAGE_SIZE and not _DEEP.search(text)
-
-
-def _more(value: Value) -> int:
-    """Return how many requests a body takes beyond the first."""
-    text = str(value or "")
-    if _is_small(text):
-        return 0
-    blocks = blocks_of(text)
-    fit, rest = opening(blocks)
-    return appends(rest) if fit else appends(blocks)
-
-
-def _top_level(value: Value) -> int:
-    text = str(value or "")
-    return 1 if _is_small(text) else len(blocks_of(text))
 
 
 def canonical(name: str, value: Value) -> Value:
@@ -239,6 +178,7 @@ class Notion:
         """Make the databases before a create, and look up the owners that are asked for."""
         if any(operation.change.action == "create" for operation in operations):
             await self._home.ensure()
+        await self._home.accept({o.change.kind for o in operations if o.change.action == "bind"})
         owners = {str(o.change.values().get("owner") or "") for o in operations} - {""}
         if owners:
             await self._members.learn(owners)
@@ -279,6 +219,23 @@ class Notion:
                     for observed in await self._observed(kind, rows, bodies):
                         yield observed
 
+    async def survey(self, container: str, *, closed: bool) -> Listing:
+        """Return all rows of the databases."""
+
+        def rows(kind: Sourced) -> AsyncIterator[list[Json]]:
+            return self._query(kind, {}, "created_time", trashed=False)
+
+        home, members = self._home, self._members
+        return await survey(home, members, rows, self._observed, container, closed=closed)
+
+    async def mark(self, operation: Operation) -> Written:
+        """Write marker and key into a row that people made."""
+        kind = cast("Sourced", operation.change.kind)
+        fields = {"key": operation.change.address}
+        properties = self._properties(fields, self._home.source(kind))
+        properties[MARKER] = {"rich_text": rich_text([Span(operation.marker)])}
+        return self._written(await self._patch(operation.remote_id, {"properties": properties}), {})
+
     async def create(self, operation: Operation) -> Written:
         """Create the page with properties, marker and as much of its body as one request takes."""
         kind = cast("Sourced", operation.change.kind)
@@ -291,7 +248,7 @@ class Notion:
                 raise PermanentError(
                     "the databases are not there", platform="notion", code="object_not_found"
                 )
-            properties = self._properties(fields, source.title)
+            properties = self._properties(fields, source)
             properties[MARKER] = {"rich_text": rich_text([Span(operation.marker)])}
             parent = {"type": "data_source_id", "data_source_id": source.data_source}
             body: Json = {"parent": parent, "properties": properties}
@@ -362,7 +319,7 @@ class Notion:
 
             async def send() -> Answer:
                 source = self._home.source(cast("Sourced", operation.change.kind))
-                properties = self._properties(settable, source.title if source else "Name")
+                properties = self._properties(settable, source)
                 return await self._patch(page, {**body, "properties": properties})
 
             answer = await self._mend(send)
@@ -371,8 +328,10 @@ class Notion:
         await self._append(page, blocks_of(markdown))
         return self._written(answer, settable)
 
-    def _properties(self, fields: Fields, title: str) -> Json:
-        return to_remote(fields, self._links.remote_id, self._members.user_id, title)
+    def _properties(self, fields: Fields, source: Source | None) -> Json:
+        title = source.title if source and source.columns is None else "Name"
+        properties = to_remote(fields, self._links.remote_id, self._members.user_id, title)
+        return source.columns.outward(properties) if source and source.columns else properties
 
     async def _patch(self, page: str, body: Json) -> Answer:
         return await self._transport.write("PATCH", f"/v1/pages/{page}", json=body, repeatable=True)
@@ -472,10 +431,9 @@ class Notion:
         source = self._home.source(kind)
         if source is None:
             return
-        body: Json = {
-            "filter": wanted,
-            "sorts": [{"timestamp": order, "direction": "ascending"}],
-        }
+        body: Json = {"sorts": [{"timestamp": order, "direction": "ascending"}]}
+        if wanted:
+            body["filter"] = wanted
         if trashed:
             body["in_trash"] = True
         path = f"/v1/data_sources/{source.data_source}/query"
@@ -498,13 +456,15 @@ class Notion:
 
     async def _read(self, kind: Sourced, page: Json, body: bool) -> Observed:
         identity = str(page["id"])
+        source = self._home.source(kind)
         properties = cast("dict[str, Any]", page["properties"])
+        if source is not None and source.columns is not None:
+            properties = source.columns.inward(properties)
         for column in RELATIONS.values():
             found = properties.get(column)
             if found and (found.get("has_more") or len(related(found)) >= CUT):
                 found["relation"] = await self._relation(identity, str(found["id"]))
-        source = self._home.source(kind)
-        title = source.title if source else "Name"
+        title = source.title if source and source.columns is None else "Name"
         fields = dict(from_remote(properties, self._links.address, title))
         fields |= self._owner(properties.get("Owner") or {})
         if body:

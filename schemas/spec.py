@@ -159,6 +159,26 @@ DriftField: TypeAlias = Literal[
     "container",
 ]
 Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+NotionField: TypeAlias = Literal[
+    "title",
+    "key",
+    "status",
+    "priority",
+    "owner",
+    "start",
+    "due",
+    "estimate",
+    "labels",
+    "milestone",
+    "links",
+    "linear",
+    "gitlab",
+    "motion",
+    "scheduled",
+    "project",
+    "parent",
+    "depends_on",
+]
 Platforms: TypeAlias = Annotated[list[str], AfterValidator(_unique)]
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Rate: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
@@ -240,6 +260,23 @@ class Notion(_Platform, total=False):
 
     parent: Annotated[
         Line, _about("Page that the databases are made below: id, URL or title.", "Work")
+    ]
+    tasks: Annotated[
+        Line,
+        _about(
+            "An existing database for tasks, instead of one of trueup's own: id, URL, or title on"
+            " the parent page.",
+            "https://www.notion.so/8c0e1f5a9d3b4a6c8e7f0a1b2c3d4e5f",
+        ),
+    ]
+    projects: Annotated[Line, _about("An existing database for projects, likewise.")]
+    properties: Annotated[
+        dict[NotionField, Line],
+        _about(
+            "What existing databases call their columns, by field; those called as in trueup's own"
+            " databases need no mention.",
+            {"due": "Deadline", "owner": "Assignee"},
+        ),
     ]
 
 
