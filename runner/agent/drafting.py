@@ -437,6 +437,8 @@ def _refusal(error: raised.ModelAPIError, session: Session) -> AgentError:
 
 
 def _exhausted(session: Session) -> AgentError:
+    if session.ledger.calls and session.ledger.calls[-1].verdict == "accepted":
+        session.ledger.calls[-1].verdict = "rejected"
     last = "; ".join(session.verdict.problems[:3]) or "the answers were no drafts at all"
     return AgentError(
         f"no model has a draft that holds; the last one: {last}",
