@@ -315,8 +315,9 @@ def learn(headers: Mapping[str, str], budget: Budget) -> None:
 
 
 def instant(stamp: str) -> str:
-    """Return an instant of any offset in UTC, to the second."""
-    return datetime.fromisoformat(stamp).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return an instant of any offset in UTC, to the millisecond as GitLab tells it."""
+    moment = datetime.fromisoformat(stamp).astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def mapping(data: object) -> Mapping[str, object]:

@@ -297,8 +297,9 @@ class Lane:
         for change, outcome in results:
             if outcome.status == "applied" and outcome.remote_id:
                 self.session.links.bind(change.address, outcome.remote_id)
-                if self.profile.linkable and outcome.url:
-                    self.urls.setdefault(change.address, {})[change.platform] = outcome.url
+                known = self.urls.setdefault(change.address, {})
+                if self.profile.linkable and outcome.url and _relocates(change, known):
+                    known[change.platform] = outcome.url
         await self.settled(results)
         for change, outcome in results:
             self._left -= 1
@@ -441,6 +442,11 @@ class Lane:
             for platform, url in sorted(elsewhere.items())
             if platform != change.platform
         )
+
+
+def _relocates(change: Change, known: Mapping[str, str]) -> bool:
+    """Return whether the object has an address that is news; an old title in one still leads."""
+    return change.action != "update" or change.platform not in known
 
 
 async def tried(work: Awaitable[T], platform: str) -> T | PlatformError:

@@ -189,7 +189,7 @@ class _Builder:
         moved_from = binding.address if binding.address != resource.address else ""
         as_agreed = binding.desired_hash == resource.fingerprint and not binding.pending
         # Of what was agreed on, only that can differ which people have changed since.
-        looked_at = {*here.drift, "counterparts"} if as_agreed and not moved_from else {*after}
+        looked_at = {*here.drift} if as_agreed and not moved_from else {*after}
         known = len(self.drift)
         declared = self._differences(
             resource, here, {name: after[name] for name in looked_at & after.keys()}

@@ -301,7 +301,10 @@ def _bound(
         kind=change.kind,
         resource_id=change.resource_id,
         remote_id=outcome.remote_id,
-        url=outcome.url or (before.url if before else ""),
+        # A title in an address may be an old one: it still leads there, and is no news elsewhere.
+        url=(before.url if before and change.action == "update" else "")
+        or outcome.url
+        or (before.url if before else ""),
         base=outcome.base,
         desired_hash=change.fingerprint if outcome.complete else "",
         revision=outcome.revision,
