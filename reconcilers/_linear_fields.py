@@ -203,8 +203,10 @@ def canonical(name: str, value: Value) -> Value:
     """Return the form in which values are compared after a read.
 
     Linear keeps one spelling of each label, whatever the case, cuts white space at the end of
-    Markdown, and writes e-mail addresses in lower case.
+    Markdown, and writes e-mail addresses in lower case. White space around a title says nothing.
     """
+    if name == "title" and isinstance(value, str):
+        return value.strip()
     if name == "labels" and isinstance(value, tuple):
         return tuple(sorted(label.casefold() for label in value))
     if name == "owner" and isinstance(value, str):

@@ -126,6 +126,8 @@ def _lists(creates: Sequence[Change]) -> int:
 
 def canonical(name: str, value: Value) -> Value:
     """Return the form in which values are compared: Motion knows no priority below LOW."""
+    if name == "title" and isinstance(value, str):
+        return value.strip()
     return "low" if name == "priority" and value == "none" else value
 
 

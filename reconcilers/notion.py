@@ -85,6 +85,8 @@ def canonical(name: str, value: Value) -> Value:
     """Return the form in which two values of the field `name` are the same to Notion."""
     if name == "description":
         return canonical_markdown(str(value or "")) or None
+    if name == "title" and isinstance(value, str):
+        return value.strip()
     # A row without a status or priority means the same as one that says so.
     return EMPTY.get(name, value) if value is None else value
 
