@@ -23,16 +23,16 @@ from runner.language.load import load
 from runner.turn import Ending, Turn, turn_text
 from runner.webhooks import Request
 
-FIRST_PAUSE = 10.0
+FIRST_PAUSE = 4.0
 """Seconds after the first failure; the pause doubles with each that follows."""
 
 LONGEST_PAUSE = 600.0
 """Seconds at which the doubling ends, or at the interval where that is longer."""
 
-BUSY_PAUSE = 8.0
+BUSY_PAUSE = 4.0
 """Seconds until the lease is tried again that another reconciler holds."""
 
-SETTLE = 1.0
+SETTLE = 0.5
 """Seconds in which events that come together are waited for."""
 
 MAX_WAITING = 20
