@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
+MODEL ?= baseline
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak crash check format generate bench lock clean
+.PHONY: help demo test soak crash eval check format generate bench lock clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +44,9 @@ format: $(STAMP) ## rewrite in the project's style
 
 generate: $(STAMP) ## write JSON Schemas and the generated parts of the docs
 	$(BIN)/python -m tests.generated --write
+
+eval: $(STAMP)   ## score the drafts of MODEL, such as anthropic:claude-sonnet-5-5, on requests with a known outcome
+	@$(BIN)/python -m evals $(MODEL) $(if $(FAILURES),--failures)
 
 bench: $(STAMP)  ## measure, as ratios and counts
 	$(BIN)/python -m bench

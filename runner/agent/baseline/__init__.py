@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from runner.agent.baseline import changes, rules, shifts
 from runner.agent.baseline.names import Names
-from runner.agent.baseline.phrases import FORBIDDEN, Clause, Intent, clauses
+from runner.agent.baseline.phrases import FORBIDDEN, Clause, Intent, clauses, corrected
 from runner.agent.baseline.rules import Proposal, Setting
 from runner.agent.baseline.targets import Targets, Unclear
 from runner.agent.contract import AgentRequest, Draft
@@ -68,6 +68,8 @@ class Baseline:
     def propose(self, request: AgentRequest) -> Draft:
         """Return a draft that holds, or the question that stands in its way."""
         found = clauses(request.message, self.material.today)
+        if all(clause.intent is None for clause in found):
+            found = clauses(corrected(request.message), self.material.today)
         understood = [clause for clause in found if clause.intent is not None]
         makes = any(clause.intent == "create" for clause in understood)
         if not understood or (FORBIDDEN.search(request.message.lower()) and not makes):

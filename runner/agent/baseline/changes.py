@@ -52,9 +52,14 @@ def assign(clause: Clause, here: Setting) -> Proposal:
     names, text = here.names, clause.text
     people = names.persons(text, here.author)
     nobody = _NOBODY.search(clause.folded) is not None
+    spelt = ""
     if not people and not nobody:
-        known = ", ".join(f"`{key}`" for key in names.people) or "nobody"
-        raise Unclear(f"To whom? The People specs know {known}.")
+        spelt = re.split(r"\b(?:to|an|a|au)\s+", clause.folded)[-1].strip()
+        people = names.persons_like(spelt)
+        if len(people) != 1:
+            known = ", ".join(f"`{key}`" for key in names.people) or "nobody"
+            raise Unclear(f"To whom? The People specs know {known}.")
+        here.targets.notes.append(f"“{spelt}” was taken for `{people[0]}`.")
     to = None if nobody else _receiver(clause.folded, people)
     said = [to] if to else []
     if not EVERYTHING.search(clause.folded):
@@ -65,6 +70,8 @@ def assign(clause: Clause, here: Setting) -> Proposal:
             if word != "me" or person == here.author:
                 pattern = rf"(?<![\w-]){re.escape(word)}(?:'?s)?(?![\w-])"
                 gaps += [match.span() for match in re.finditer(pattern, clause.folded)]
+    if spelt:
+        gaps.append((clause.folded.rindex(spelt), len(clause.folded)))
     found = here.targets.some(blanked(text, gaps), ("task", "project"))
     owned = [
         item

@@ -148,6 +148,8 @@ class Names:
         folded = fold(text)
         if exact := self._referred(folded, kinds, within):
             return Lookup(exact)
+        if exact := self._quoted(folded, kinds, within):
+            return Lookup(exact)
         tokens = [word for word in _WORD.findall(folded) if word not in _STOP]
         if not tokens:
             return Lookup()
@@ -262,6 +264,28 @@ class Names:
             ]
             return tuple(inside or found.values())
         return tuple(found.values())
+
+    def _quoted(self, folded: str, kinds: Collection[Kind], within: str) -> tuple[Named, ...]:
+        """Return what a text names by its whole title, of several words; the longest one."""
+        text = f" {' '.join(_WORD.findall(folded))} "
+        found: dict[Named, str] = {}
+        for item in self.named.values():
+            if item.kind in kinds and within in {"", item.project}:
+                title = " ".join(_WORD.findall(fold(item.title)))
+                if " " in title and f" {title} " in text:
+                    found[item] = title
+        longest = max(map(len, found.values()), default=0)
+        best = tuple(item for item, title in found.items() if len(title) == longest)
+        # "Login of the mobile app" names a task, though only the project's name is whole.
+        return best if any(item.kind != "project" for item in best) else ()
+
+    def persons_like(self, text: str) -> list[str]:
+        """Return the keys of people whose names are nearly in a text."""
+        names = {fold(person["name"]): key for key, person in self.people.items()}
+        names |= {key: key for key in self.people}
+        words = [w for w in _WORD.findall(fold(text)) if len(w) > 3 and w not in _STOP]
+        near = [n for w in words for n in difflib.get_close_matches(w, list(names), 1, NEAR)]
+        return list(dict.fromkeys(names[n] for n in near))
 
     def _by_reference(self, reference: str) -> list[Named]:
         if reference in self.named:

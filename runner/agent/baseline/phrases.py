@@ -6,6 +6,7 @@ commonest phrases; what is not in it is not understood, and then it is asked.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -205,6 +206,11 @@ NO_LONGER: Final = re.compile(
     r"\b(?:no\s+longer|not\s+.*\bany\s*more|doesn't|does\s+not|remove|drop|nicht\s+mehr|ne\s+.*\bplus|ya\s+no|without"
     r"|off|from)\b"
 )
+_REST = re.compile(
+    r"[\s,;.]+(?:(?:and|but)\s+)?(?:leave|keep|change)\s+(?:everything|anything|nothing|all)\s+else\b.*$",
+    re.IGNORECASE,
+)
+"""That nothing else is to change goes without saying."""
 _QUOTED = re.compile(r'"([^"\n]{1,200})"|(?<!\w)\'([^\'\n]{1,200})\'(?!\w)|`([^`\n]{1,200})`')
 _JOINT = re.compile(
     rf"(?:[.;!?]\s+|\n+|,?\s+(?:and|then|und|dann|et|puis|y|luego|e)\s+|,\s+)"
@@ -274,7 +280,7 @@ def clause_of(text: str, today: date) -> Clause:
 
 def clauses(message: str, today: date) -> list[Clause]:
     """Return the parts of a message; those after a new project that only add to it are in it."""
-    text = " ".join(message.split(" ")).strip()
+    text = _REST.sub("", " ".join(message.split(" "))).strip()
     covered = _covered(text)
     cuts = [match.span() for match in _JOINT.finditer(covered)]
     begins = [0, *(end for _, end in cuts)]
@@ -290,6 +296,25 @@ def clauses(message: str, today: date) -> list[Clause]:
         else:
             found.append((begin, end, clause))
     return [clause for _, _, clause in found]
+
+
+def corrected(message: str) -> str:
+    """Return a message with typing errors in the commonest words of requests mended."""
+
+    def mended(match: re.Match[str]) -> str:
+        near = difflib.get_close_matches(fold(match[0]), _COMMON, 1, 0.84)
+        return near[0] if near else match[0]
+
+    return re.sub(r"[^\W\d_]{3,}", mended, message)
+
+
+_COMMON_WORDS = """
+create project push postpone delay move shift reschedule assign reassign give split break label tag
+rename archive remove delete priority urgent estimate deadline week weeks month months days task
+tasks milestone erstelle projekt verschiebe woche wochen monate zuweisen aufgabe teile repousse projet
+semaine semaines assigne crea proyecto retrasa semana semanas asigna tarea etiqueta
+"""
+_COMMON = _COMMON_WORDS.split()
 
 
 def _adds(before: Clause, clause: Clause) -> bool:

@@ -371,6 +371,8 @@ def split(clause: Clause, here: Setting) -> Proposal:
         listed = listed[count.start("rest") :].strip(" :,") if count is not None else listed
         titles = [tidy(part) for part in _list(listed)]
     titles = [title for title in titles if title]
+    if len(titles) < 2 and _TASK_NOUN.search(fold(listed)) is not None:
+        return break_down(clause, here)
     if not 2 <= len(titles) <= 50:
         raise Unclear(f"Into which parts shall {task} be split?")
     taken = here.taken(task.project)
@@ -403,6 +405,8 @@ _BREAK_WORDS = re.compile(
 def break_down(clause: Clause, here: Setting) -> Proposal:
     """Break a task into the steps that one of its kind usually has, or a project into tasks."""
     text = clause.bare()
+    cut = _INTO.search(fold(text))
+    text = text[: cut.start()] if cut is not None else text
     gaps = [match.span() for match in _BREAK_WORDS.finditer(fold(text))]
     found = here.targets.one(blanked(text, gaps), ("task", "project"))
     if found.kind == "project":

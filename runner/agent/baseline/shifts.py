@@ -63,7 +63,8 @@ def shift(clause: Clause, here: Setting) -> Proposal:
         move = _Move(here, clause, moved, follow=follow)
         said = f"to {target}"
     dated = [item for item in found if item.kind != "task" or move.dates(item)]
-    for item in dated if len(found) > 1 and dated else found:
+    found = tuple(dated) if len(found) > 1 and dated else found
+    for item in found:
         move.add(item)
     proposal = move.proposal()
     proposal.title = f"Move {named(found)} {said}"
