@@ -267,6 +267,18 @@ class Forge:
         """Return a merge request by its number."""
         return self._run(self._api.get(f"{self._path}/merge_requests/{iid}", _merge_request))
 
+    def spec_files(self, *branches: str) -> list[dict[str, bytes]]:
+        """Return the spec files of branches, by their path below the root of the spec repo.
+
+        Raises:
+            GitError: git refused, or one of the branches is not there.
+        """
+        with self._branches() as remote:
+            heads = remote.heads(*branches)
+            if missing := [name for name in branches if name not in heads]:
+                raise GitError(f"there is no branch {missing[0]} in {self.project}")
+            return [self._read(remote, heads[name]) for name in branches]
+
     def merged_by(self, commit: str) -> MergeRequest | None:
         """Return the merge request whose merging brought a commit, or `None`."""
         path = f"/repository/commits/{commit}/merge_requests"
@@ -343,9 +355,11 @@ class Forge:
 
     def _files(self, branches: Branches, commit: str, files_for: FilesFor) -> Files:
         """Make new files from the spec files of a commit."""
+        return files_for(self._read(branches, commit))
+
+    def _read(self, branches: Branches, commit: str) -> dict[str, bytes]:
         read = branches.read(commit, str(self._specs))
-        inside = {str(PurePosixPath(p).relative_to(self._folder)): c for p, c in read.items()}
-        return files_for(inside)
+        return {str(PurePosixPath(p).relative_to(self._folder)): c for p, c in read.items()}
 
     def _placed(self, files: Files) -> Files:
         """Return the files of the spec repo by their path in the git repo that it is a part of."""
