@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from evals.world import Ask, Outcome, material
 from runner.agent.baseline import Baseline
+from runner.agent.models import KNOWN, Access, open_model, priced_models, provider_of, read_access
 from schemas.errors import ConfigError, TrueupError
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
 
 Contender = Callable[[Ask], Awaitable[Outcome]]
 
 BASELINE = "baseline"
 
 
-def contender(name: str, variable: Callable[[str], str] | None = None) -> Contender:
+def contender(
+    name: str,
+    variable: Callable[[str], str] | None = None,
+    connect: Callable[[str, Access], Model] = open_model,
+) -> Contender:
     """Return who answers by a name: `baseline`, or provider and model; sends nothing yet.
 
     Args:
         name: `baseline`, `anthropic:claude-sonnet-5-5`, ...
         variable: returns an environment variable, or ''; by default the process's own.
+        connect: opens a model.
 
     Raises:
         ConfigError: there is no such model, it has no price, or its provider no key.
     """
     if name == BASELINE:
         return baseline
-    return _model(name, variable or (lambda key: os.environ.get(key, "").strip()))
+    return _model(name, variable or (lambda key: os.environ.get(key, "").strip()), connect)
 
 
 async def baseline(ask: Ask) -> Outcome:
@@ -34,9 +44,9 @@ async def baseline(ask: Ask) -> Outcome:
     return Outcome(ask, await Baseline(material(ask.repo)).draft(ask.request))
 
 
-def _model(name: str, variable: Callable[[str], str]) -> Contender:
-    from runner.agent.models import KNOWN, priced_models, provider_of, read_access
-
+def _model(
+    name: str, variable: Callable[[str], str], connect: Callable[[str, Access], Model]
+) -> Contender:
     providers = sorted({provider_of(model) for model in KNOWN})
     provider, _, model = name.partition(":")
     if not model or provider_of(name) not in providers:
@@ -65,7 +75,12 @@ def _model(name: str, variable: Callable[[str], str]) -> Contender:
 
         ledger = Ledger()
         drafter = ModelDrafter(
-            material(ask.repo), only, access, policy=Policy(tier, tier), ledger=ledger
+            material(ask.repo),
+            only,
+            access,
+            policy=Policy(tier, tier),
+            ledger=ledger,
+            connect=connect,
         )
         outcome = Outcome(ask)
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_evals import Dataset
-from pydantic_evals.reporting import EvaluationReport, ReportCase
+from pydantic_evals.reporting import EvaluationReport, ReportCase, ReportCaseFailure
 
 from evals.contenders import Contender
 from evals.verifiers import VERIFIERS
@@ -20,6 +20,7 @@ CASES = Path(__file__).parent / "cases.yaml"
 Cases = Dataset[Ask, Any, dict[str, str]]
 Report = EvaluationReport[Ask, Any, dict[str, str]]
 Answered = ReportCase[Ask, Any, dict[str, str]]
+Unanswered = ReportCaseFailure[Ask, Any, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,17 @@ def passed(case: Answered) -> bool:
 
 def rows(report: Report) -> list[Row]:
     """Return a row for each category, in the order of the requests, and one for all."""
-    categories = list(dict.fromkeys(_category(case) for case in report.cases))
+    unanswered = [_category(failure) for failure in report.failures]
+    categories = dict.fromkeys([*map(_category, report.cases), *unanswered])
     made = [
-        _row(category, [case for case in report.cases if _category(case) == category])
+        _row(
+            category,
+            [case for case in report.cases if _category(case) == category],
+            unanswered.count(category),
+        )
         for category in categories
     ]
-    return [*made, _row("all", report.cases)]
+    return [*made, _row("all", report.cases, len(unanswered))]
 
 
 def markdown(report: Report) -> str:
@@ -116,16 +122,16 @@ def failures(report: Report) -> Iterator[str]:
         yield f"{failure.name}: {failure.error_message}"
 
 
-def _category(case: Answered) -> str:
+def _category(case: Answered | Unanswered) -> str:
     return (case.metadata or {}).get("category", "")
 
 
-def _row(category: str, cases: Sequence[Answered]) -> Row:
+def _row(category: str, cases: Sequence[Answered], unanswered: int) -> Row:
     said = [bool(item.value) for case in cases for item in case.assertions.values()]
     outcomes: list[Outcome] = [case.output for case in cases]
     return Row(
         category,
-        len(cases),
+        len(cases) + unanswered,
         sum(passed(case) for case in cases),
         sum(not passed(case) and bool(case.output.changed) for case in cases),
         sum(said) / max(len(said), 1),

@@ -7,6 +7,7 @@ A page keeps what people wrote; what lies between `<!-- generated: NAME -->` and
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import subprocess
@@ -238,6 +239,21 @@ def run(argument: str, page: str) -> str:
 _TRUEUP = [sys.executable, "-P", "-c", "from runner.cli import main; main()"]
 
 
+def evaluation(argument: str, _page: str) -> str:
+    """Return how the baseline does on all requests, or what the verifiers look at."""
+    from evals import table
+    from evals.contenders import BASELINE, contender
+    from evals.verifiers import VERIFIERS
+
+    if argument == "verifiers":
+        rows = [[f"`{v.__name__}`", (v.__doc__ or "").splitlines()[0]] for v in VERIFIERS]
+        return _table(["verifier", "says yes if"], rows)
+    report = asyncio.run(table.run(contender(BASELINE), BASELINE))
+    if report.failures:
+        raise RuntimeError(f"no answer: {report.failures[0].error_message}")
+    return table.markdown(report)
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; pipes in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
@@ -252,5 +268,6 @@ PARTS: Mapping[str, Callable[[str, str], str]] = {
     "tables": tables,
     "commands": commands,
     "run": run,
+    "evaluation": evaluation,
 }
 """What can stand between the markers, by name; gets the marker's argument and the page."""

@@ -311,8 +311,8 @@ def corrected(message: str) -> str:
 _COMMON_WORDS = """
 create project push postpone delay move shift reschedule assign reassign give split break label tag
 rename archive remove delete priority urgent estimate deadline week weeks month months days task
-tasks milestone erstelle projekt verschiebe woche wochen monate zuweisen aufgabe teile repousse projet
-semaine semaines assigne crea proyecto retrasa semana semanas asigna tarea etiqueta
+tasks milestone erstelle projekt verschiebe woche wochen monate zuweisen aufgabe teile repousse
+projet semaine semaines assigne crea proyecto retrasa semana semanas asigna tarea etiqueta
 """
 _COMMON = _COMMON_WORDS.split()
 
