@@ -38,6 +38,9 @@ MISSED_AFTER = 500
 GONE_EVERY = 0.5
 """Seconds between two looks whether the folder of the specs is back."""
 
+WAIT = "600"
+"""Seconds for which an apply waits until another one has given the lease back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -145,7 +148,7 @@ def watch(config: Callable[[], Config], view: View, *, apply: bool) -> None:
         view.looked(look)
         if apply and look.plan is not None and look.plan.changes:
             with view.working():
-                code, out = run_to_end(config(), "apply", "--yes", "--json")
+                code, out = run_to_end(config(), "apply", "--yes", "--json", "--wait", WAIT)
             view.applied(code, out)
             look = watcher.look()
             view.looked(look)
