@@ -68,7 +68,7 @@ def plan_text(
 
 
 def _plan_lines(plan: Plan, paint: Paint, *, verbose: bool) -> Iterator[str]:
-    for address, changes in _by_address(plan.changes):
+    for address, changes in by_address(plan.changes):
         yield from _address_lines(address, changes, paint, verbose=verbose)
     yield from _drift_lines(plan, paint)
     for item in plan.diagnostics:
@@ -76,34 +76,6 @@ def _plan_lines(plan: Plan, paint: Paint, *, verbose: bool) -> Iterator[str]:
         where = f"{item.source}: " if item.source else ""
         hint = f" ({item.hint})" if item.hint else ""
         yield f"{paint(style, item.severity)}: {where}{item.message}{hint}"
-
-
-def plan_markdown(plan: Plan) -> str:
-    """Return the plan for a merge request: a summary, what it costs, and folded details."""
-    lines = [f"### trueup plan: {summary_line(plan, Paint(colour=False))}", ""]
-    if plan.cost.requests:
-        lines += [
-            "| platform | requests | time | share of an hour's budget |",
-            "|---|---:|---:|---:|",
-        ]
-        lines += [
-            f"| {name} | {count} | {seconds(plan.cost.platform_seconds.get(name, 0))} |"
-            f" {plan.cost.share.get(name, 0):.1%} |"
-            for name, count in plan.cost.requests.items()
-        ]
-        lines.append("")
-    lines += [f"- **{d.severity}**: {_escape(d.message)}" for d in plan.diagnostics]
-    lines += [
-        f"- **drift** on {d.platform}: `{d.address}` {d.name}: `{_code(d.base)}` is now"
-        f" `{_code(d.observed)}` ({d.decision})"
-        for d in plan.drift
-    ]
-    if plan.changes:
-        lines += ["", "<details><summary>Changes</summary>", ""]
-        for address, changes in _by_address(plan.changes):
-            lines.extend(_markdown_address(address, changes))
-        lines += ["", "</details>"]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def plan_json(plan: Plan) -> str:
@@ -236,7 +208,8 @@ def shown(name: str, value: Value, *, width: int = 72) -> str:
     return first[: width - 1] + "…" if len(first) > width or more else first
 
 
-def _by_address(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+def by_address(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+    """Yield each address with its changes, in order."""
     for address, group in groupby(changes, key=lambda change: change.address):
         yield address, list(group)
 
@@ -244,7 +217,7 @@ def _by_address(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]
 def _address_lines(
     address: str, changes: Sequence[Change], paint: Paint, *, verbose: bool
 ) -> Iterator[str]:
-    for (action, fields), same_changes in _alike(changes):
+    for (action, fields), same_changes in alike(changes):
         sign = SIGNS[action]
         first = same_changes[0]
         where = ", ".join(sorted(change.platform for change in same_changes))
@@ -259,7 +232,7 @@ def _address_lines(
                 yield from _field_lines(action, item, paint)
 
 
-def _alike(
+def alike(
     changes: Sequence[Change],
 ) -> list[tuple[tuple[Action, tuple[FieldChange, ...]], list[Change]]]:
     """Group the platforms on which the same happens, derived fields of creates aside."""
@@ -311,30 +284,6 @@ def _drift_lines(plan: Plan, paint: Paint) -> Iterator[str]:
             f"{head}  {item.platform} has {item.name}: {shown(item.name, item.observed)}"
             f" (agreed: {shown(item.name, item.base)}) [{item.decision}]"
         )
-
-
-def _markdown_address(address: str, changes: Sequence[Change]) -> Iterator[str]:
-    for (action, fields), same_changes in _alike(changes):
-        where = ", ".join(sorted(change.platform for change in same_changes))
-        moved = same_changes[0].moved_from
-        was = f" (was `{moved}`)" if moved else ""
-        yield f"- **{action}** `{address}`{was} on {where}"
-        for item in fields:
-            if action == "create":
-                yield f"  - {item.name}: `{_code(item.after)}`"
-            else:
-                yield f"  - {item.name}: `{_code(item.before)}` → `{_code(item.after)}`"
-
-
-def _code(value: Value) -> str:
-    """Return a value for a Markdown code span: no back-tick of it can end the span."""
-    return shown("", value).replace("`", "'")
-
-
-def _escape(text: str) -> str:
-    """Return text in which GitLab finds no mention, quick action or mark-up."""
-    escaped = "".join(f"\\{c}" if c in "\\`*_[]<>#|!" else c for c in text)
-    return escaped.replace("@", "@\u200b").replace("\n", " ")
 
 
 def _tuples(value: Any) -> Any:

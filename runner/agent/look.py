@@ -17,8 +17,7 @@ from pydantic import ValidationError
 
 from runner.agent.contract import Draft
 from runner.agent.scope import beyond
-from runner.language.check import split_reference
-from runner.language.deadline import Planned, work_left
+from runner.language.deadline import as_planned, work_left
 from runner.language.timeline import last_day, minutes_until
 from runner.render import plan_text
 from schemas.operations import parse_operations
@@ -205,21 +204,8 @@ def critical_path(material: Material, project: str) -> str:
 
 def timeline_of(material: Material) -> Timeline:
     """Return when the work that is left can be done."""
-    planned = [
-        Planned(
-            document.data,
-            [entry for entry in material.entries(key) if entry.cycle is None],
-            {
-                entry.key: [
-                    "/".join(split_reference(key, name))
-                    for name in entry.task.get("depends_on") or ()
-                ]
-                for entry in material.entries(key)
-            },
-        )
-        for key, document in material.projects.items()
-    ]
-    return work_left(planned, material.today)
+    projects = [as_planned(document.data) for document in material.projects.values()]
+    return work_left(projects, material.today)
 
 
 def working_days(start: str, work: str, today: date) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from runner.agent import look
 from runner.language.timeline import last_day
-from runner.render import Paint, cost_lines, plan_markdown, shown, summary_line
-from runner.review import inert, plain, quoted
+from runner.render import Paint, cost_lines, shown, summary_line
+from runner.review import inert, plain, plan_markdown, quoted
 from runner.status import to_json
 from schemas.values import format_estimate
 
@@ -33,7 +33,7 @@ MAX_DESCRIPTION: Final = 900_000
 """Characters of a description; GitLab takes about a million."""
 
 
-def reply_text(reply: AgentReply, request: AgentRequest) -> str:
+def reply_text(reply: AgentReply) -> str:
     """Return what became of a request, for people."""
     draft, lines = reply.draft, [reply.draft.title]
     if draft.rationale:
@@ -49,8 +49,8 @@ def reply_text(reply: AgentReply, request: AgentRequest) -> str:
     where = {
         "open": f"merge request: {reply.merge_request}",
         "written": "written to the work tree",
-        "asking": f"answer with: trueup draft --continue {request.request_id} ...",
-        "drafted": f"a draft only; request {request.request_id}",
+        "asking": f"answer with: trueup draft --continue {reply.request_id} ...",
+        "drafted": f"a draft only; request {reply.request_id}",
     }
     lines.append(where.get(reply.status, reply.status))
     return "\n".join(lines)

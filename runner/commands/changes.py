@@ -42,7 +42,8 @@ def plan(
     """Show what an apply would do; changes nothing."""
     from runner.plan import make_plan
     from runner.platforms import profiles_of
-    from runner.render import plan_json, plan_markdown, plan_text
+    from runner.render import plan_json, plan_text
+    from runner.review import plan_markdown
 
     place = workspace(context)
     if refresh:

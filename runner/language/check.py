@@ -18,7 +18,7 @@ from runner.language.deadline import Planned, late, work_left
 from runner.language.islands import islands
 from runner.language.load import Document, Loaded
 from runner.language.memory import Memory
-from runner.language.outline import Entry, entries
+from runner.language.outline import Entry, entries, split_reference
 from runner.language.parse import MAX_PROBLEMS
 from schemas.domain import PLATFORMS, Diagnostic, Severity
 from schemas.values import RESERVED_KEYS, suggest
@@ -470,12 +470,6 @@ class _Project:
 
 def _steps(part: Entry | str | int) -> tuple[str | int, ...]:
     return part.path if isinstance(part, Entry) else (part,)
-
-
-def split_reference(project: str, reference: str) -> tuple[str, str]:
-    """Return project and task key of a reference made in `project`."""
-    head, slash, tail = reference.partition("/")
-    return (head, tail) if slash else (project, head)
 
 
 def full_address(project: str, name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from runner.language.outline import Entry
+from runner.language.outline import Entry, entries, split_reference
 from runner.language.timeline import Timeline, Work, last_day, minutes_until, schedule
 from schemas.values import format_estimate
 
@@ -60,6 +60,19 @@ class Planned:
     def key(self) -> str:
         """The project's key."""
         return self.project["key"]
+
+
+def as_planned(project: spec.Project) -> Planned:
+    """Return a project as this module looks at it."""
+    tasks = [entry for entry in entries(project) if entry.cycle is None]
+    after = {
+        entry.key: [
+            "/".join(split_reference(project["key"], name))
+            for name in entry.task.get("depends_on") or ()
+        ]
+        for entry in tasks
+    }
+    return Planned(project, tasks, after)
 
 
 def work_left(projects: Sequence[Planned], today: date) -> Timeline:

@@ -64,3 +64,9 @@ def _children(tasks: dict[str, spec.Task], parent: Entry | None) -> Iterator[Ent
         if "repeat" in task and cycle is None:
             entry.cycle = entry
         yield entry
+
+
+def split_reference(project: str, reference: str) -> tuple[str, str]:
+    """Return project and task key of a reference made in `project`."""
+    head, slash, tail = reference.partition("/")
+    return (head, tail) if slash else (project, head)

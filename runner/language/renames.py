@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import cast
 
 from runner.language.book import Book, Page, section
-from runner.language.check import full_address, split_reference
+from runner.language.check import full_address
 from runner.language.fields import place
-from runner.language.outline import entries
+from runner.language.outline import entries, split_reference
 from runner.language.tree import Model
 from schemas import spec
 

@@ -19,11 +19,11 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from runner.language.check import CONTAINERS, follow, full_address, split_reference
+from runner.language.check import CONTAINERS, follow, full_address
 from runner.language.load import Document, Loaded
 from runner.language.memory import Memory
 from runner.language.occurrences import occurrences
-from runner.language.outline import Entry, entries
+from runner.language.outline import Entry, entries, split_reference
 from schemas.domain import (
     PLATFORMS,
     Desired,
