@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from runner.commands import Examples, flag, say
-from runner.commands.agent import draft
+from runner.commands.agent import draft, revise
 from runner.commands.changes import apply, history, plan, show, status
 from runner.commands.drift import adopt, drift
 from runner.commands.imports import import_
@@ -82,7 +82,7 @@ for _command in (
     *(plan, apply, status, show, history),
     *(drift, adopt),
     import_,
-    draft,
+    *(draft, revise),
     state,
     *(watch, run),
     *(sandbox, demo, doctor),

@@ -79,6 +79,13 @@ class Draft(BaseModel):
     """What only the person who asked can decide; empty where nothing is open."""
 
 
+class Revision(Draft):
+    """What a model proposes after a review."""
+
+    answers: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
+    """What is said to each comment, in the order of the comments: what was done, or why not."""
+
+
 class Drafter(Protocol):
     """Whoever turns requests into drafts: a model with its tools, or the baseline's rules."""
 

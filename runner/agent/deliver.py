@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from runner.agent import present
 from runner.forge import Proposal, open_forge
 from runner.language.edit import apply_operations
-from schemas.errors import AgentError
+from schemas.errors import AgentError, ConfigError
 
 if TYPE_CHECKING:
-    from runner.agent.contract import AgentReply, AgentRequest, Draft
+    from runner.agent.contract import AgentReply, Draft
+    from runner.agent.desk import Case
     from runner.agent.material import Material
     from runner.config import Config
     from runner.forge import MergeRequest
@@ -20,9 +21,27 @@ LABEL = "trueup"
 """The label of the agent's merge requests."""
 
 
-def open_merge_request(
-    config: Config, request: AgentRequest, material: Material, reply: AgentReply
-) -> MergeRequest:
+def find_merge_request(config: Config, request_id: str, *, look: bool) -> MergeRequest | None:
+    """Return the merge request of an earlier run of the same request, or `None`.
+
+    Args:
+        config: for the project and its token.
+        request_id: which request.
+        look: whether there can be one; if not, nothing is sent.
+
+    Raises:
+        ConfigError: there is no token that may push, or no project.
+    """
+    with open_forge(config) as forge:
+        if not forge.may_write:
+            raise ConfigError(
+                "a job token cannot open merge requests",
+                hint="set GITLAB_TOKEN, or draft with --local",
+            )
+        return forge.find_request(request_id) if look else None
+
+
+def open_merge_request(config: Config, case: Case, reply: AgentReply) -> MergeRequest:
     """Open a merge request for a draft; the same request never opens a second one.
 
     The operations are done again on the target branch, so that what others merged meanwhile stays.
@@ -34,15 +53,15 @@ def open_merge_request(
         PlatformError: GitLab refused, or could not be reached.
     """
     proposal = Proposal(
-        request.request_id,
+        case.request.request_id,
         reply.draft.title,
-        present.description(request, material, reply),
-        message=present.commit_body(request, reply.draft),
+        present.description(case.request, case.material, reply),
+        message=present.commit_body(case.request, reply.draft),
         trailers=present.trailers(reply),
         labels=(LABEL,),
     )
     with open_forge(config) as forge:
-        return forge.propose(proposal, lambda files: redone(reply.draft, files, material))
+        return forge.propose(proposal, lambda files: redone(reply.draft, files, case.material))
 
 
 def redone(
@@ -57,7 +76,7 @@ def redone(
     if edited.refused:
         problems = "; ".join(item.message for item in edited.diagnostics[:3])
         raise AgentError(
-            f"the draft does not fit the specs of the target branch: {problems}",
+            f"the draft does not fit the specs of the branch: {problems}",
             hint="bring this checkout up to date, and draft again",
         )
     return edited.files

@@ -36,7 +36,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import UsageLimits
 
 from runner.agent import look
-from runner.agent.contract import AgentRequest, Draft
+from runner.agent.contract import AgentRequest, Draft, Revision
 from runner.agent.ledger import Ledger
 from runner.agent.meter import Metered
 from runner.agent.models import Access, Priced, open_model, options_of, out_of_order, provider_of
@@ -104,6 +104,7 @@ class Session:
         verdict: of the last draft.
         refused: drafts that were refused, by the code or by the form.
         since: how many there were when this tier was first asked.
+        answers: how many comments the draft has to answer.
     """
 
     material: Material
@@ -117,6 +118,7 @@ class Session:
     verdict: Verdict = field(default_factory=Verdict)
     refused: int = 0
     since: int = 0
+    answers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +188,15 @@ class ModelDrafter:
         features = measure(request, self.material.projects, earlier)
         return route(features, self.policy, options_of(self.models), self._standing())
 
-    async def run(self, request: AgentRequest, earlier: Sequence[Turn] = ()) -> Drafted:
+    async def run(
+        self, request: AgentRequest, earlier: Sequence[Turn] = (), *, answers: int = 0
+    ) -> Drafted:
         """Return a draft that holds.
 
         Args:
             request: what is asked.
             earlier: what was said before, in order.
+            answers: how many comments it has to answer; above 0, the draft is a `Revision`.
 
         Raises:
             ConfigError: there is no model that may be asked.
@@ -214,9 +219,10 @@ class ModelDrafter:
             decision,
             self.tell,
             [decision],
+            answers=answers,
         )
         history = [message for turn in earlier for message in _messages(turn)]
-        agent = self._agent(instructions(self.material, request))
+        agent = self._agent(instructions(self.material, request), Revision if answers else Draft)
         try:
             result = await agent.run(
                 request.message,
@@ -236,9 +242,9 @@ class ModelDrafter:
             raise _exhausted(session) from error
         return Drafted(result.output, session.verdict, tuple(session.decisions))
 
-    def _agent(self, text: str) -> Agent[Session, Draft]:
+    def _agent(self, text: str, kind: type[Draft]) -> Agent[Session, Draft]:
         agent = Agent(
-            output_type=ToolOutput(Draft, name="draft", description="The draft; ends your work."),
+            output_type=ToolOutput(kind, name="draft", description="The draft; ends your work."),
             instructions=text,
             deps_type=Session,
             retries={"tools": 3, "output": 2 * TRIES - 1},
@@ -383,7 +389,7 @@ def _tools() -> FunctionToolset[Session]:
 def _check(context: RunContext[Session], draft: Draft) -> Draft:
     """Accept a draft, or send it back with all that is wrong with it."""
     session = context.deps
-    session.verdict = verify(draft, session.request, session.material)
+    session.verdict = verify(draft, session.request, session.material, session.answers)
     if session.verdict.accepted:
         return draft
     problems = "\n".join(f"- {problem}" for problem in session.verdict.problems)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.agent.contract import AgentRequest, Draft
+from runner.agent.contract import AgentRequest, Draft, Revision
 from runner.agent.scope import beyond
 from runner.language.edit import Edited
 from schemas.domain import Diagnostic, Plan
@@ -48,29 +48,26 @@ class Verdict:
         return not self.problems
 
 
-def verify(draft: Draft, request: AgentRequest, material: Material) -> Verdict:
+def verify(draft: Draft, request: AgentRequest, material: Material, answers: int = 0) -> Verdict:
     """Return what trueup makes of a draft; nothing is written.
+
+    Args:
+        draft: what is proposed.
+        request: what was asked, and what it may change.
+        material: the specs as they are.
+        answers: how many comments a revision has to answer.
 
     Raises:
         ConfigError: a platform has no reconciler.
     """
-    if outside := beyond(draft, request.scope, material.projects):
-        return Verdict(tuple(outside[:MAX_PROBLEMS]))
-    if not draft.operations:
-        if draft.questions:
-            return Verdict()
-        return Verdict(("the draft has neither operations nor a question",))
+    problems = tuple(_refusals(draft, request, material, answers))
+    if problems or not draft.operations:
+        return Verdict(problems)
     edited = material.edit(draft.operations)
-    if problems := tuple(_problems(edited.diagnostics)):
-        return Verdict(problems, edited)
-    if not edited.files:
-        return Verdict(("the operations change nothing: the specs say so already",), edited)
-    if len(edited.touched) > request.scope.max_touched:
-        message = f"{len(edited.touched)} things would change; at most"
-        return Verdict((f"{message} {request.scope.max_touched} are allowed",), edited)
     late = tuple(item for item in edited.diagnostics if item.code == DEADLINE)
-    if late and not draft.questions:
-        return Verdict(tuple(_too_late(late)), edited, late=late)
+    problems = tuple(_problems(edited, request)) or tuple(_too_late(late, draft))
+    if problems:
+        return Verdict(problems, edited, late=late)
     try:
         plan = material.plan(edited)
     except SpecError:
@@ -78,15 +75,38 @@ def verify(draft: Draft, request: AgentRequest, material: Material) -> Verdict:
     return Verdict((), edited, plan, late)
 
 
-def _problems(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
-    errors = [item for item in diagnostics if item.severity == "error"]
+def _refusals(
+    draft: Draft, request: AgentRequest, material: Material, answers: int
+) -> Iterator[str]:
+    """Yield why a draft is refused before its operations are tried."""
+    yield from beyond(draft, request.scope, material.projects)[:MAX_PROBLEMS]
+    given = len(draft.answers) if isinstance(draft, Revision) else 0
+    if given != answers:
+        yield f"there are {answers} comments to answer, and {given} answers"
+    if not draft.operations and not draft.questions and not answers:
+        yield "the draft has neither operations nor a question"
+
+
+def _problems(edited: Edited, request: AgentRequest) -> Iterator[str]:
+    """Yield what is wrong with what the operations make of the specs."""
+    errors = [item for item in edited.diagnostics if item.severity == "error"]
     for item in errors[:MAX_PROBLEMS]:
         yield f"{item.message}{f' ({item.hint})' if item.hint else ''} [{item.code}]"
     if len(errors) > MAX_PROBLEMS:
         yield f"and {len(errors) - MAX_PROBLEMS} more"
+    if errors:
+        return
+    if not edited.files:
+        yield "the operations change nothing: the specs say so already"
+    if len(edited.touched) > request.scope.max_touched:
+        allowed = f"at most {request.scope.max_touched} are allowed"
+        yield f"{len(edited.touched)} things would change; {allowed}"
 
 
-def _too_late(late: Sequence[Diagnostic]) -> Iterator[str]:
+def _too_late(late: Sequence[Diagnostic], draft: Draft) -> Iterator[str]:
+    """Yield the deadlines that the operations would make impossible, unless the draft asks."""
+    if draft.questions or not late:
+        return
     for item in late[:MAX_PROBLEMS]:
         yield f"{item.message} ({item.hint})"
     yield (

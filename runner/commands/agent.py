@@ -107,6 +107,31 @@ def draft(
     click.echo(reply_json(reply) if as_json else reply.message + "\n", nl=False)
 
 
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup revise '!12'
+    trueup revise 12
+    """,
+)
+@click.argument("merge_request")
+@JSON
+@click.pass_context
+def revise(context: click.Context, merge_request: str, as_json: bool) -> None:
+    """Revise a merge request as its reviewers ask, and answer in each thread."""
+    from runner.agent.present import reply_json
+    from runner.agent.revise import revise as revised
+
+    number = merge_request.removeprefix("!")
+    if not number.isascii() or not number.isdecimal():
+        raise click.UsageError(f"`{merge_request}` is no merge request; write it as !12")
+    reply = revised(config_of(context), int(number), _tell)
+    if reply is None:
+        click.echo("{}" if as_json else "nobody waits for an answer")
+        return
+    click.echo(reply_json(reply) if as_json else reply.message + "\n", nl=False)
+
+
 def _answered(agent: SpecAgent, request: AgentRequest, *, ask: bool) -> AgentReply:
     """Return the reply; questions are put to whoever sits there, and answers sent on."""
     reply = agent.process_request_sync(request)
