@@ -550,7 +550,7 @@ class Gitlab:
     async def _list(
         self, container: str, kind: Kind, filters: Mapping[str, str]
     ) -> AsyncIterator[Remote]:
-        """Yield a GitLab project's objects of one kind; the filters are for issues only."""
+        """Yield a GitLab project's objects of one kind; labels know no filters."""
         project = await self._known.project(self._api, container)
         where = f"/projects/{project}"
         if kind == "project":
@@ -558,7 +558,8 @@ class Gitlab:
                 f"{where}/labels", {"search": "trueup:"}, lambda d: wire.read_label(d, project)
             )
         elif kind == "milestone":
-            pages = self._api.pages(f"{where}/milestones", {}, wire.read_milestone)
+            since = {n: v for n, v in filters.items() if n == "updated_after"}
+            pages = self._api.pages(f"{where}/milestones", since, wire.read_milestone)
         else:
             # Newest first: an issue that changes meanwhile is then met twice rather than never.
             query = {"scope": "all", "state": "all", "sort": "desc", **filters}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from reconcilers._blocks import (
@@ -77,6 +77,11 @@ if TYPE_CHECKING:
 VERSION = "2025-09-03"
 FEW = 20
 """Up to so many changed rows, every body is read."""
+
+TRASH = "trash"
+"""Where the lookups keep when the trash was last looked through, in seconds since 1970."""
+
+TRASH_EVERY = 3_600.0
 
 # ── what planning sees ────────────────────────────────────────────────────────────────────────
 
@@ -164,6 +169,7 @@ class Notion:
         self._links = connection.links
         self._home = Home(connection)
         self._members = Members(connection)
+        self._lookups = connection.lookups
         import asyncio
 
         self._mending = asyncio.Lock()
@@ -200,12 +206,24 @@ class Notion:
         return found
 
     async def observe(self, since: str | None) -> AsyncIterator[Observed]:
-        """Yield the rows of ours that changed, trashed ones included.
+        """Yield the rows of ours that changed; one request for each database where nothing did.
 
         Reading a body costs a request or more. Where many rows changed, it is read only of those
-        that somebody else than their maker edited last: trueup knows what it wrote itself.
+        that somebody else than their maker edited last: trueup knows what it wrote itself. The
+        trash takes queries of its own, so it is looked through once an hour.
         """
         await self._home.locate()
+        started = self._transport.budget.clock.time()
+        looked = self._lookups.get(TRASH) if since else None
+        async for observed in self._changed(since, trashed=False):
+            yield observed
+        if not isinstance(looked, int | float) or started - looked >= TRASH_EVERY:
+            from_then = _text(looked) if isinstance(looked, int | float) else since
+            async for observed in self._changed(from_then, trashed=True):
+                yield observed
+            self._lookups[TRASH] = int(started)
+
+    async def _changed(self, since: str | None, *, trashed: bool) -> AsyncIterator[Observed]:
         conditions: list[Json] = [{"property": MARKER, "rich_text": {"is_not_empty": True}}]
         if since:
             # Notion rounds down to the minute; one more minute is for clocks that differ.
@@ -213,13 +231,12 @@ class Notion:
             after = {"on_or_after": start.strftime("%Y-%m-%dT%H:%M:%SZ")}
             conditions.append({"timestamp": "last_edited_time", "last_edited_time": after})
         for kind in KINDS:
-            for trashed in (False, True):
-                query = self._query(kind, {"and": conditions}, "last_edited_time", trashed=trashed)
-                async for rows in query:
-                    few = len(rows) <= FEW
-                    bodies = [not trashed and (few or _touched(row)) for row in rows]
-                    for observed in await self._observed(kind, rows, bodies):
-                        yield observed
+            query = self._query(kind, {"and": conditions}, "last_edited_time", trashed=trashed)
+            async for rows in query:
+                few = len(rows) <= FEW
+                bodies = [not trashed and (few or _touched(row)) for row in rows]
+                for observed in await self._observed(kind, rows, bodies):
+                    yield observed
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return all rows of the databases."""
@@ -521,6 +538,11 @@ def _labels(operation: Operation) -> Value:
     there = set(strings(operation.drift.get("labels", agreed)))
     before, after = set(strings(agreed)), set(strings(wanted))
     return tuple(sorted((there - (before - after)) | after))
+
+
+def _text(seconds: float) -> str:
+    """Return an instant as text, with room for clocks that differ."""
+    return (datetime.fromtimestamp(seconds, UTC) - timedelta(minutes=2)).isoformat()
 
 
 def _touched(page: Json) -> bool:

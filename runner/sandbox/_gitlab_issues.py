@@ -284,8 +284,8 @@ class Issues:
             and (not asked.get("iids") or issue.iid in asked["iids"])
             and (asked.get("search") or "").lower() in words
             and asked.get("author_id") in (None, 1)
-            and _within(issue.updated_at, asked.get("updated_after"), asked.get("updated_before"))
-            and _within(issue.created_at, asked.get("created_after"), asked.get("created_before"))
+            and within(issue.updated_at, asked.get("updated_after"), asked.get("updated_before"))
+            and within(issue.created_at, asked.get("created_after"), asked.get("created_before"))
         )
 
     def _change_issue(self, home: Project, issue: Issue, asked: dict[str, Any]) -> None:
@@ -320,6 +320,7 @@ class Issues:
         self._there.relabel(home, issue.labels, asked)
 
 
-def _within(stamp: str, after: datetime | None, before: datetime | None) -> bool:
+def within(stamp: str, after: datetime | None, before: datetime | None) -> bool:
+    """Return whether an instant is in a span that may be open at either end."""
     moment = datetime.fromisoformat(stamp)
     return (after is None or moment >= after) and (before is None or moment <= before)

@@ -27,7 +27,7 @@ from runner.sandbox._gitlab_api import (
     refused,
 )
 from runner.sandbox._gitlab_git import Repositories
-from runner.sandbox._gitlab_issues import Issues
+from runner.sandbox._gitlab_issues import Issues, within
 from runner.sandbox._gitlab_objects import (
     Label,
     Milestone,
@@ -279,13 +279,17 @@ class GitlabStandIn:
             "search": "text",
             "title": "text",
             "iids": "numbers",
+            "updated_after": "instant",
+            "updated_before": "instant",
         }
         asked = parameters(call, filters)
         home = self.there.project(project)
+        span = asked.get("updated_after"), asked.get("updated_before")
         found = [
             milestone_shown(home, milestone)
             for milestone in reversed(home.milestones.values())
             if asked.get("state") in (None, milestone.state)
+            and within(milestone.updated_at, *span)
             and asked.get("title") in (None, milestone.title)
             and (not asked.get("iids") or milestone.iid in asked["iids"])
             and (asked.get("search") or "") in f"{milestone.title}\n{milestone.description}"

@@ -25,7 +25,11 @@ CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts"
 DOCUMENTED = {"GET /api/v4/user": set[str](), "GET /api/v4/users": {"username", "search"}}
 """Endpoints of docs.gitlab.com/api/users that neither source has, with their parameters."""
 
-LIST_FILTERS = {"labels": {"search", "with_counts"}, "notes": {"sort", "order_by"}}
+LIST_FILTERS = {
+    "labels": {"search", "with_counts"},
+    "milestones": {"updated_after", "updated_before"},
+    "notes": {"sort", "order_by"},
+}
 """Filters of docs.gitlab.com/api that the client library's table leaves out."""
 
 PAGING = {"page", "per_page"}
