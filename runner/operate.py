@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -184,7 +185,9 @@ async def _run(
 ) -> Applied:
     """Carry the plan out; the first signal ends it orderly, the second at once."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    # Signals come to the main thread only; in a notebook we are in another one.
+    here = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if here else ()
 
     def end() -> None:
         stop.pull("interrupted")

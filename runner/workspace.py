@@ -14,7 +14,7 @@ from runner.language.check import check
 from runner.language.load import Loaded, load
 from runner.language.memory import Memory
 from runner.language.resolve import resolve
-from runner.repo import Checkout, read_checkout
+from runner.repo import Checkout, normal_url, read_checkout
 from schemas.domain import Desired, Diagnostic
 from schemas.errors import SpecError
 
@@ -111,6 +111,9 @@ class Workspace:
 
         state = open_state(self.loaded.settings, self.config)
         identities = self.checkout.identities
+        if url := self.config.variable("TRUEUP_REPOSITORY"):
+            # Where the files came from without their history, as a Databricks Git folder has them.
+            identities = (*identities, f"remote:{normal_url(url)}")
         if Path(state.place).is_relative_to(self.config.root):
             # It lives in this very folder, whatever the repo was before its first commit.
             identities = (*identities, f"path:{self.config.root}")

@@ -32,6 +32,7 @@ __all__ = [
     "discard_state",
     "lock_file",
     "open_state",
+    "place_in_spark",
     "read_state",
     "tables_at",
     "tables_at_for_writing",
@@ -137,7 +138,7 @@ def _reader(settings: Settings, backend: str, config: Config) -> TableReader:
             from runner.state.session import open_session
             from runner.state.spark import SparkTables
 
-            return SparkTables(open_session(config.variable), _place(settings, config))
+            return SparkTables(open_session(config.variable), place_in_spark(settings, config))
         case _:
             from runner.state.local import LocalTables
 
@@ -154,7 +155,7 @@ def _writer(settings: Settings, backend: str, config: Config) -> TableWriter:
             from runner.state.session import open_session
             from runner.state.spark import SparkWriter
 
-            return SparkWriter(open_session(config.variable), _place(settings, config))
+            return SparkWriter(open_session(config.variable), place_in_spark(settings, config))
         case _:
             from runner.state.local import LocalWriter
 
@@ -182,11 +183,18 @@ def _prefix(settings: Settings, config: Config) -> str:
     return f"{name}_" if name else ""
 
 
-def _place(settings: Settings, config: Config) -> Place:
-    """Return where Spark has the tables: a schema where one is named, else a folder."""
+def place_in_spark(settings: Settings, config: Config) -> Place:
+    """Return where Spark has the tables: a schema where one is named, else a folder.
+
+    On Databricks that is the schema that the backend `databricks` uses, unless a folder is named.
+    """
     from runner.state.spark import Place
 
     state = settings.get("state", {})
+    on_databricks = config.variable("DATABRICKS_RUNTIME_VERSION") and "path" not in state
+    if on_databricks or _backend(settings, config) == "databricks":
+        schema = _schema(settings, config)
+        return Place(f"{schema.catalog}.{schema.schema}", schema.prefix)
     if "schema" in state:
         catalog = [state["catalog"]] if "catalog" in state else []
         return Place(".".join([*catalog, state["schema"]]), _prefix(settings, config))

@@ -102,7 +102,7 @@ class Session(Protocol):
 
 
 def open_session(variable: Callable[[str], str]) -> Session:
-    """Return the session that is active, else that of `SPARK_REMOTE`, else a local one.
+    """Return the session of `SPARK_REMOTE`, else the one that is there, else a local one.
 
     Args:
         variable: returns an environment variable, or an empty string.
@@ -121,6 +121,8 @@ def open_session(variable: Callable[[str], str]) -> Session:
     remote = variable("SPARK_REMOTE")
     if not remote:
         active = cast("Session | None", SparkSession.getActiveSession())
+        if active is None and variable("DATABRICKS_RUNTIME_VERSION"):
+            return cast("Session", SparkSession.builder.getOrCreate())
         return active or _local(variable("TRUEUP_SPARK_JARS"))
     try:
         return cast("Session", SparkSession.builder.remote(remote).getOrCreate())

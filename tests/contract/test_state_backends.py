@@ -24,7 +24,7 @@ from runner.state.store import Reader, Writer
 from runner.state.transfer import copy_state
 from schemas.domain import Person, Value
 from schemas.errors import StateError, StateLocked, StateVersionError
-from schemas.tables import MIGRATIONS, TABLES, Column, Migration, fold
+from schemas.tables import MIGRATIONS, TABLES, VERSION, Column, Migration, fold
 from tests.contract import engines
 from tests.contract.engines import ENGINES, Engine, Spark, engine_called, reader, writer
 from tests.unit.states import NOW, RUN, binding, log, pending
@@ -268,8 +268,8 @@ def test_a_state_belongs_to_one_repo(engine: Engine, folder: Path) -> None:
 def test_older_tables_are_read_as_they_are_and_upgraded_in_place(
     engine: Engine, folder: Path
 ) -> None:
-    extra = Migration(2, columns=(("runs", Column("extra", "DATE", "more")),))
-    tables, version = fold([*MIGRATIONS, extra]), 2
+    extra = Migration(VERSION + 1, columns=(("runs", Column("extra", "DATE", "more")),))
+    tables, version = fold([*MIGRATIONS, extra]), VERSION + 1
     writer(engine, folder).save_run(RunRow("r1", "apply", "done"), RUN)
     before = engine.tables(folder, tables, version)
     assert before.read(tables["runs"], ["run_id", "extra"]) == {"run_id": ["r1"], "extra": [None]}
@@ -280,7 +280,7 @@ def test_older_tables_are_read_as_they_are_and_upgraded_in_place(
     newer.append(tables["runs"], rows, "")
     found = newer.read(tables["runs"], ["run_id", "extra"], newest="run_id", limit=2)
     assert found == {"run_id": ["r2", "r1"], "extra": ["2026-02-28", None]}
-    with pytest.raises(StateVersionError, match="version 2") as caught:
+    with pytest.raises(StateVersionError, match=f"version {version}") as caught:
         reader(engine, folder).identity()
     assert caught.value.hint == "upgrade trueup"
 
