@@ -223,7 +223,10 @@ class Lane:
 
     def _places(self) -> int:
         # Batches that refer to each other must arrive in order, so they go one at a time.
-        return 1 if self._batching else self.profile.limits.concurrency
+        if self._batching:
+            return 1
+        # The budget holds requests to the limit; while some wait for the disk, others use it.
+        return 2 * self.profile.limits.concurrency
 
     async def _wait(self, running: set[asyncio.Task[None]], wake: asyncio.Event) -> None:
         """Return when something has ended, become ready, or been waited for long enough."""
