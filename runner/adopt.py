@@ -122,6 +122,7 @@ class _Writer:
         self._desired = desired
         self._identities = identities
         self._targets: dict[str, _Target] = {}
+        self._gone: dict[str, str] = {}
 
     def take(self, item: Drift) -> str:
         """Take an edit in; return why it cannot be, or an empty string."""
@@ -130,7 +131,10 @@ class _Writer:
             return "the specs no longer declare it"
         if "@" in item.address:
             return "it is one occurrence of a repeating task: edit the task itself"
-        if item.name in {"key", "counterparts", "archived"}:
+        if item.name == "archived":
+            self._gone[item.address] = item.platform
+            return ""
+        if item.name in {"key", "counterparts"}:
             return f"a spec cannot say that of its {item.name}"
         try:
             value = self._identities.neutral(item.name, item.observed, item.platform)
@@ -196,6 +200,15 @@ class _Writer:
                         why=why,
                     )
                 )
+        for address, platform in reversed(self._gone.items()):
+            why = f"Deleted on {platform}"
+            project, key = project_of(address), address.rpartition("/")[2]
+            if kind_of(address) == "task":
+                made.append(ops.RemoveTask(task=address, subtasks="lift", why=why))
+            elif kind_of(address) == "milestone":
+                made.append(ops.RemoveMilestone(project=project, key=key, why=why))
+            else:
+                made.append(ops.ArchiveProject(project=address, why=why))
         return made
 
 

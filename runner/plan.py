@@ -18,7 +18,7 @@ from runner.order import in_order
 from runner.ownership import SCHEDULED, ownership
 from runner.pricing import price
 from runner.projection import project_fields, wanted
-from runner.prune import prune
+from runner.prune import deleted, is_imported, prune
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
     Binding,
@@ -118,6 +118,10 @@ def make_plan(desired: Desired, state: Agreed, profiles: Mapping[str, Profile]) 
         builder.compare(desired.resources[address], binding)
     builder.share()
     builder.link_counterparts()
+    imported = [binding for binding in gone if is_imported(binding)]
+    gone = [binding for binding in gone if not is_imported(binding)]
+    if imported:
+        builder.keep_imported(len(imported))
     if desired.resources:
         protected = _protected(state, gone)
         for binding in gone:
@@ -156,7 +160,13 @@ class _Builder:
         self._heard: list[tuple[str, str, Fields]] = []
         self._sharing: dict[str, list[str]] = {}
 
-    def create(self, resource: Resource, platform: str, begun: Binding | None = None) -> None:
+    def create(
+        self,
+        resource: Resource,
+        platform: str,
+        begun: Binding | None = None,
+        reason: str = "unconfirmed",
+    ) -> None:
         """Plan to make the object, or to finish a create that was `begun` and never confirmed."""
         fields = self._projected(resource, platform) | self._live(resource, platform)
         self.changes.append(
@@ -167,7 +177,7 @@ class _Builder:
                 platform=platform,
                 # What was begun may exist, under the marker that it was begun with.
                 resource_id=begun.resource_id if begun else self._marker(resource.address),
-                reason="unconfirmed" if begun else "declared",
+                reason=reason if begun else "declared",
                 fields=tuple(
                     FieldChange(name, None, value, self._owner(name, resource, platform))
                     for name, value in sorted(fields.items())
@@ -186,6 +196,9 @@ class _Builder:
             return
         here = present(binding, self.context.moved)
         after = self._projected(resource, binding.platform)
+        if "archived" in here.drift:
+            self._gone(resource, binding)
+            return
         moved_from = binding.address if binding.address != resource.address else ""
         as_agreed = binding.desired_hash == resource.fingerprint and not binding.pending
         # Of what was agreed on, only that can differ which people have changed since.
@@ -261,6 +274,23 @@ class _Builder:
             self.settled.append(what)
         if said is not None:
             self.diagnostics.append(said)
+
+    def keep_imported(self, count: int) -> None:
+        """Say that what was imported is in no spec yet, and stays."""
+        self._note(
+            "note",
+            "imported",
+            f"{count} imported objects are in none of these specs, and stay as they are",
+            "take the specs that the import wrote, or import again",
+        )
+
+    def _gone(self, resource: Resource, binding: Binding) -> None:
+        """Plan what becomes of a declared resource whose object people deleted."""
+        policy = self.context.desired.policy
+        self.drift.append(deleted(resource, binding, policy))
+        if policy.deleted == "recreate":
+            # What was put away is found by its marker, and taken out again.
+            self.create(resource, binding.platform, binding, "deleted")
 
     def keep_all(self, count: int) -> None:
         """Say that empty specs prune nothing: they are a mistake more often than a wish."""

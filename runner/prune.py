@@ -1,10 +1,25 @@
-"""What becomes of objects whose spec is gone, and how much of that a plan may do."""
+"""What becomes of objects whose spec is gone, or that are gone themselves.
+
+And how much of that a plan may do.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.domain import Binding, Change, Desired, Diagnostic, Plan, Settlement
+from schemas.domain import (
+    Binding,
+    Change,
+    Desired,
+    Diagnostic,
+    Drift,
+    DriftPolicy,
+    Edit,
+    Plan,
+    Policy,
+    Resource,
+    Settlement,
+)
 from schemas.errors import UnsafePlan
 
 if TYPE_CHECKING:
@@ -23,7 +38,7 @@ def prune(
     """
     where = f"{binding.address} is gone from the specs"
     release = Settlement(binding.address, binding.platform, "")
-    if _has_passed(binding, desired.today):
+    if _has_passed(binding, desired.today) or "archived" in binding.drift:
         return release, None
     if protect:
         return None, Diagnostic(
@@ -55,6 +70,38 @@ def prune(
         reason="pruned" if binding.remote_id else "unconfirmed",
     )
     return change, None
+
+
+def is_imported(binding: Binding) -> bool:
+    """Return whether it was imported, and no apply has found it in the specs yet.
+
+    Where the specs do not declare it, they are most likely older than the import.
+    """
+    return binding.pending is not None and binding.pending.action == "bind"
+
+
+def deleted(resource: Resource, binding: Binding, policy: Policy) -> Drift:
+    """Return what there is to say of a declared resource whose object people deleted.
+
+    Args:
+        resource: what the specs declare.
+        binding: with the deletion as its drift.
+        policy: decides what becomes of it.
+    """
+    decisions: dict[str, DriftPolicy] = {"recreate": "revert", "release": "ignore"}
+    edit = binding.edits.get("archived", Edit())
+    return Drift(
+        resource.address,
+        resource.kind,
+        binding.platform,
+        "archived",
+        False,
+        True,
+        False,
+        decisions.get(policy.deleted, "propose"),
+        edit.at,
+        edit.by,
+    )
 
 
 def check_safe(plan: Plan, max_prune: str | None = None) -> None:

@@ -288,7 +288,9 @@ def _bound(
     change: Change, outcome: Outcome, before: Binding | None, at: str, run_id: str
 ) -> Binding:
     changed = {item.name for item in change.fields}
-    drift = {n: v for n, v in before.drift.items() if n not in changed} if before else {}
+    # What was made anew has nothing of the drift of what was deleted.
+    kept: Fields = before.drift if before and change.action != "create" else {}
+    drift = {n: v for n, v in kept.items() if n not in changed}
     known: Mapping[str, Edit] = before.edits if before else {}
     edits = {name: edit for name, edit in known.items() if name in drift}
     for item in change.fields:

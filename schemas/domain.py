@@ -174,6 +174,7 @@ class Policy:
     prune: Literal["archive", "close", "delete", "keep"] = "archive"
     max_prune: str = "10%"
     drift: Literal["propose", "revert", "ignore"] = "propose"
+    deleted: Literal["propose", "recreate", "release"] = "propose"
     horizon: int = 28
     drift_overrides: tuple[DriftOverride, ...] = ()
 

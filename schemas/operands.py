@@ -327,6 +327,10 @@ class PolicyFields(TypedDict, total=False):
         Literal["propose", "revert", "ignore"],
         about("What becomes of edits of declared fields on a platform.", "propose"),
     ]
+    deleted: Annotated[
+        Literal["propose", "recreate", "release"],
+        about("What becomes of resources whose object people deleted.", "propose"),
+    ]
     horizon: Annotated[
         str | int,
         PlainValidator(_horizon),

@@ -288,7 +288,7 @@ class SetPolicy(_Update):
     op: Literal["set_policy"] = "set_policy"
     set: Annotated[PolicyFields, about("New values.")] = Field(default_factory=PolicyFields)
     release: Annotated[
-        list[Literal["prune", "max_prune", "drift", "horizon"]],
+        list[Literal["prune", "max_prune", "drift", "deleted", "horizon"]],
         about("Rules to take out, so that the default holds."),
     ] = []
 

@@ -385,6 +385,15 @@ class Policy(TypedDict, total=False):
             [{"fields": ["description"], "platforms": ["notion"], "drift": "ignore"}],
         ),
     ]
+    deleted: Annotated[
+        Literal["propose", "recreate", "release"],
+        _about(
+            "What becomes of a declared resource whose object people deleted or put away: its"
+            " removal from the specs is proposed, it is made again, or left alone on that"
+            " platform; `propose` by default.",
+            "propose",
+        ),
+    ]
     horizon: Annotated[
         int,
         PlainValidator(parse_horizon),

@@ -26,7 +26,8 @@ def bind(
 ) -> list[Binding]:
     """Return the bindings of imported resources.
 
-    Each has a pending `bind` until an apply finds it in the specs: as long as these are in no
+    An object that has a marker keeps it; on Linear its own id is one. Each binding has a pending
+    `bind` until an apply finds it in the specs: as long as these are in no
     commit that others have, the object is not taken for one whose spec is gone.
 
     Args:
@@ -42,9 +43,7 @@ def bind(
             tie.address,
             platform,
             tie.kind,
-            tie.seen.marker
-            if tie.joined and tie.seen.marker
-            else resource_id(state_id, tie.address),
+            tie.seen.marker or resource_id(state_id, tie.address),
             remote_id=tie.seen.remote_id,
             url=tie.seen.url,
             base=_base(tie, platform, desired, profile),

@@ -389,7 +389,7 @@ class _Drafter:
     ) -> dict[str, object]:
         """Return plain fields with the owner; note what stays with the platform."""
         for name, why in unsaid.items():
-            self._note(item, f"its {name} stays with {self.platform}: {why}")
+            self._note(item, f"`{name}` stays with {self.platform}: {why}")
         owner = item.seen.fields.get("owner")
         if isinstance(owner, str) and owner and (key := self.owners.key(owner)):
             fields["owner"] = key
@@ -450,7 +450,7 @@ class _Drafter:
                 beyond = [item for item in dated if limit and _beyond(item[1], limit, sign)]
                 if beyond and not place.exists:
                     del place.fields[name]
-                    why = f"its {name} stays with {self.platform}: {beyond[0][0]} goes beyond it"
+                    why = f"`{name}` stays with {self.platform}: {beyond[0][0]} goes beyond it"
                     self.notes.append((place.key, why))
                 elif beyond:
                     for who, fields in beyond:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from runner.state.contract import Commit, IntegrationRow, LogRow, ResourceRow, R
 from schemas.domain import Binding, Change, Desired, FieldChange, Outcome, Plan
 from schemas.errors import ConfigError, SpecError
 from schemas.operations import Operation as Edit
-from schemas.operations import SetIntegration
+from schemas.operations import SetIntegration, UpdateProject
 
 if TYPE_CHECKING:
     from runner.state.contract import StateReader, StateWriter
@@ -201,7 +201,22 @@ class _Import:
             "set": {"enabled": True, "container": container},
             "why": f"Imported from {self.platform.title()}",
         }
-        return (SetIntegration.model_validate(document),)
+        return (SetIntegration.model_validate(document), *self._pinned())
+
+    def _pinned(self) -> Iterator[Edit]:
+        """Yield what keeps declared projects where they are, and off the platform just connected.
+
+        An import makes nothing on a platform, so what means "everywhere" is spelled out.
+        """
+        enabled = list(self.place.desired.integrations)
+        for document in self.place.loaded.projects if enabled else ():
+            if "platforms" not in document.data:
+                edit = {
+                    "project": document.data["key"],
+                    "set": {"platforms": enabled},
+                    "why": f"Not on {self.platform.title()}, which the import connects",
+                }
+                yield UpdateProject.model_validate(edit)
 
     def _edited(self, operations: Sequence[Edit]) -> tuple[Edited, Loaded]:
         """Return what operations make of the specs, and these, read again."""

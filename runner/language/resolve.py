@@ -421,6 +421,7 @@ def _policy(loaded: Loaded) -> Policy:
         given.get("prune", usual.prune),
         given.get("max_prune", usual.max_prune),
         given.get("drift", usual.drift),
+        given.get("deleted", usual.deleted),
         given.get("horizon", usual.horizon),
         tuple(
             DriftOverride(

@@ -124,3 +124,73 @@ class Linear:
             self.make(
                 "Attachment", issueId=issue, url=f"https://example.com/{issue}", title="A file"
             )
+
+
+@dataclass
+class Gitlab:
+    """A GitLab project that people fill."""
+
+    people: People
+    path: str = "jwp763%2Fmobile-app"
+
+    def make(self, what: str, **fields: Any) -> Json:
+        """Make an issue, label or milestone."""
+        where = f"/api/v4/projects/{self.path}/{what}"
+        return self.people.ask("gitlab", "POST", where, fields)
+
+    def close(self, issue: Json) -> None:
+        where = f"/api/v4/projects/{self.path}/issues/{issue['iid']}"
+        self.people.ask("gitlab", "PUT", where, {"state_event": "close"})
+
+
+@dataclass
+class Motion:
+    """A Motion workspace that people fill."""
+
+    people: People
+
+    def __post_init__(self) -> None:
+        spaces = self.people.ask("motion", "GET", "/v1/workspaces")["workspaces"]
+        self.workspace: str = spaces[0]["id"]
+
+    def make(self, what: str, name: str, **fields: Any) -> str:
+        """Make a project or task and return its id."""
+        body = {"name": name, "workspaceId": self.workspace, **fields}
+        return self.people.ask("motion", "POST", f"/v1/{what}", body)["id"]
+
+
+@dataclass
+class Notion:
+    """A Notion workspace with a database that people made for themselves."""
+
+    people: People
+
+    def __post_init__(self) -> None:
+        body = {"query": "Work", "filter": {"property": "object", "value": "page"}}
+        found = self.people.ask("notion", "POST", "/v1/search", body)["results"]
+        self.page: str = found[0]["id"]
+
+    def database(self, title: str, **columns: Json) -> tuple[str, str]:
+        """Make a database; return its id and that of its data source."""
+        made = self.people.ask(
+            "notion",
+            "POST",
+            "/v1/databases",
+            {
+                "parent": {"type": "page_id", "page_id": self.page},
+                "title": [{"type": "text", "text": {"content": title}}],
+                "initial_data_source": {"properties": columns},
+            },
+        )
+        return made["id"], made["data_sources"][0]["id"]
+
+    def row(self, data_source: str, text: str = "", **properties: Json) -> str:
+        """Make a row, with a paragraph in it, and return its id."""
+        body: Json = {
+            "parent": {"type": "data_source_id", "data_source_id": data_source},
+            "properties": properties,
+        }
+        if text:
+            paragraph = {"rich_text": [{"text": {"content": text}}]}
+            body["children"] = [{"type": "paragraph", "paragraph": paragraph}]
+        return self.people.ask("notion", "POST", "/v1/pages", body)["id"]

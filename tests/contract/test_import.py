@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from reconcilers._contract import Listed
 from runner.apply import Applied
 from runner.config import Config, read_config
 from runner.imports.drafting import Wish
@@ -21,7 +22,7 @@ from runner.sandbox._world import Seed, World
 from runner.sandbox.server import Sandbox, serving
 from runner.workspace import Workspace
 from schemas.domain import Plan
-from tests.contract.foreign import Linear
+from tests.contract.foreign import Gitlab, Linear, Motion, Notion
 from tests.contract.people import People
 from tests.contract.vendors import objections
 
@@ -65,7 +66,7 @@ class Repo:
     def bring(self, platform: str, container: str = "", **wish: Any) -> Imported:
         """Import; nobody is there to be asked."""
         dry_run = wish.pop("dry_run", False)
-        choose = wish.pop("choose", lambda _item, _addresses: None)
+        choose = wish.pop("choose", _nobody)
         return import_from(
             self.place, platform, container, Wish(**wish), choose=choose, dry_run=dry_run
         )
@@ -110,6 +111,10 @@ class Repo:
 
     def requests(self) -> int:
         return len(self.sandbox.world.traffic)
+
+
+def _nobody(_item: Listed, _addresses: Sequence[str]) -> None:
+    """Leave open what is asked."""
 
 
 @pytest.fixture
@@ -214,4 +219,141 @@ tasks:
         estimate: 4h
 """
     )
+    repo.at_rest()
+
+
+def test_a_gitlab_project_is_imported_without_a_trace_on_it(repo: Repo) -> None:
+    gitlab = Gitlab(repo.people)
+    beta = gitlab.make("milestones", title="Beta", due_date="2027-01-31", description="First cut.")
+    gitlab.make("milestones", title="Old", description="")
+    gitlab.make(
+        "issues",
+        title="Crash on start",
+        description="1. open\n2. see\n\n/not a command",
+        labels=["bug", "priority::high", "status::in_progress"],
+        milestone_id=beta["id"],
+        due_date="2026-12-20",
+        assignee_ids=[1],
+    )
+    gitlab.make("issues", title="Add a dark mode")
+    gitlab.close(gitlab.make("issues", title="Long done"))
+
+    done = repo.bring("gitlab", "jwp763/mobile-app")
+
+    assert done.plan is not None
+    assert done.plan.changes == ()
+    assert repo.requests() <= 8
+    document = repo.document("projects/mobile-app")
+    assert document["name"] == "mobile-app"
+    assert "platforms" not in document
+    assert document["tasks"] == {
+        "crash-start": {
+            "title": "Crash on start",
+            "description": "1. open\n2. see\n\n/not a command\n",
+            "priority": "high",
+            "owner": "me",
+            "due": document["tasks"]["crash-start"]["due"],
+            "labels": ["bug"],
+            "milestone": "beta",
+        },
+        "add-dark-mode": {"title": "Add a dark mode"},
+    }
+    repo.at_rest()
+
+    text = repo.read("projects/mobile-app")
+    repo.write("projects/mobile-app", text.replace("Add a dark mode", "Add a light mode"))
+    applied = repo.apply()
+    assert [(c.action, [f.name for f in c.fields]) for c, _ in applied.results] == [
+        ("update", ["title"])
+    ]
+    assert "Add a light mode" in {o["title"] for o in repo.sandbox.objects()["gitlab"]}
+    repo.write("projects/mobile-app", text)
+    assert repo.apply().complete
+    repo.at_rest()
+
+
+def test_a_motion_workspace_is_imported(repo: Repo) -> None:
+    motion = Motion(repo.people)
+    home = motion.make("projects", "House move")
+    motion.make(
+        "tasks",
+        "Call the *movers*",
+        projectId=home,
+        description="Ask for\n\n- a date\n- **a price**",
+        dueDate="2026-12-05T23:59:59-08:00",
+        duration=90,
+        priority="HIGH",
+    )
+    motion.make("tasks", "Buy milk")
+
+    done = repo.bring("motion", "Personal")
+
+    assert done.plan is not None
+    assert done.plan.changes == ()
+    assert repo.document("projects/house-move")["tasks"] == {
+        "call-movers": {
+            "title": "Call the *movers*",
+            "description": "Ask for\n\n- a date\n- **a price**\n",
+            "priority": "high",
+            "due": repo.document("projects/house-move")["tasks"]["call-movers"]["due"],
+            "estimate": "1h 30m",
+        }
+    }
+    assert list(repo.document("projects/personal")["tasks"]) == ["buy-milk"]
+    repo.at_rest()
+
+
+def title(text: str) -> dict[str, Any]:
+    return {"title": [{"text": {"content": text}}]}
+
+
+def test_a_notion_database_of_ones_own_is_mapped_imported_and_updated(repo: Repo) -> None:
+    notion = Notion(repo.people)
+    states = [{"name": n} for n in ("Not started", "Doing", "Shipped")]
+    own: dict[str, Any] = {
+        "Task": {"title": {}},
+        "State": {"select": {"options": states}},
+        "Deadline": {"date": {}},
+        "Labels": {"multi_select": {}},
+        "Secret sauce": {"rich_text": {}},
+    }
+    database, source = notion.database("My tasks", **own)
+    notion.row(
+        source,
+        "With a text.",
+        Task=title("Write the plan"),
+        State={"select": {"name": "Doing"}},
+        Deadline={"date": {"start": "2026-12-24"}},
+        Labels={"multi_select": [{"name": "home"}]},
+    )
+    notion.row(source, Task=title("Rest"), State={"select": {"name": "Shipped"}})
+    repo.write(
+        "integrations",
+        f"kind: Integrations\nnotion:\n  parent: Work\n  tasks: {database}\n"
+        "  properties: {status: State, due: Deadline}\n",
+    )
+
+    done = repo.bring("notion")
+
+    assert done.plan is not None
+    assert done.plan.changes == ()
+    tasks = repo.document("projects/work")["tasks"]
+    assert list(tasks) == ["write-plan"]
+    assert tasks["write-plan"]["description"] == "With a text."
+    repo.at_rest()
+
+    text = repo.read("projects/work")
+    text = text.replace("2026-12-24", "2026-12-31").replace("Write the plan", "Write a plan")
+    repo.write("projects/work", text + "    status: done\n  new-one: {title: A new one}\n")
+    assert repo.apply().complete
+    rows = repo.people.ask("notion", "POST", f"/v1/data_sources/{source}/query", {})["results"]
+    shown = {
+        "".join(t["plain_text"] for t in row["properties"]["Task"]["title"]): row["properties"]
+        for row in rows
+    }
+    assert shown.keys() == {"Write a plan", "Rest", "A new one"}
+    assert shown["Write a plan"]["State"]["select"]["name"] == "Shipped"
+    assert shown["Write a plan"]["Deadline"]["date"]["start"] == "2026-12-31"
+    columns = {"Task", "State", "Deadline", "Labels", "Secret sauce", "trueup"}
+    assert shown["Rest"].keys() == columns
     repo.at_rest()
