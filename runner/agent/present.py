@@ -184,7 +184,7 @@ def trailers(reply: AgentReply) -> dict[str, str]:
     models = dict.fromkeys(call.model for call in reply.calls if call.verdict != "failed")
     if not reply.calls:
         return {"Trueup-Model": "none"}
-    return {"Trueup-Model": ", ".join(models), "Trueup-Cost": f"${reply.cost:.4f}"}
+    return {"Trueup-Model": ", ".join(models), "Trueup-Cost": f"{reply.cost:.4f} USD"}
 
 
 def _effect_lines(verdict: Verdict) -> Iterator[str]:
