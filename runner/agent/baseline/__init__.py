@@ -8,6 +8,7 @@ It is the floor that models are measured against (docs/evaluation.md), and what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -144,7 +145,7 @@ def _carry_out(clause: Clause, here: Setting) -> Proposal:
 def _refusal(edited: Edited) -> str:
     item = next(item for item in edited.diagnostics if item.severity == "error")
     hint = f" ({item.hint})" if item.hint else ""
-    message = item.message.partition(": ")[2] or item.message
+    message = re.sub(r"^operation \d+, \w+: ", "", item.message)
     return shorten(f"That cannot be done: {message}{hint}. What shall be done instead?", 500)
 
 

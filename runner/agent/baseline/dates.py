@@ -321,10 +321,14 @@ def _year(year: str | None, month: int, day: int, today: date) -> int:
 
 
 def _written(match: re.Match[str], year: int, month: int, day: int) -> Found | None:
-    try:
-        found = date(year, month, day)
-    except ValueError:
+    """Return a date that is written out; 31 February is the last of February, in doubt."""
+    if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
+    last = date(year, month, monthrange(year, month)[1])
+    if day > last.day:
+        doubt = last + timedelta(days=1)
+        return Found(match.start(), match.end(), last, last, written=True, doubt=doubt)
+    found = date(year, month, day)
     return Found(match.start(), match.end(), found, found, written=True)
 
 
