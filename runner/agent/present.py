@@ -6,6 +6,7 @@ and does nothing else.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from runner.agent import look
 from runner.language.timeline import last_day
 from runner.render import Paint, cost_lines, shown, summary_line
+from runner.report import printable
 from runner.review import inert, plain, plan_markdown, quoted
 from runner.status import to_json
 from schemas.values import format_estimate
@@ -53,7 +55,7 @@ def reply_text(reply: AgentReply) -> str:
         "drafted": f"a draft only; request {reply.request_id}",
     }
     lines.append(where.get(reply.status, reply.status))
-    return "\n".join(lines)
+    return _shown(lines)
 
 
 def reply_json(reply: AgentReply) -> str:
@@ -135,9 +137,29 @@ def request_text(context: Context, calls: Sequence[Call]) -> str:
             f"  {call.started_at}  {call.tier:6}  {call.model}  {tokens}, {price},"
             f" {call.milliseconds} ms  {call.verdict}{why}"
         )
-    for reason in dict.fromkeys(reason for call in calls for reason in call.why):
-        lines.append(f"  {reason}")
-    return "\n".join(lines) + "\n"
+    lines += [f"  {reason}" for reason in dict.fromkeys(why for call in calls for why in call.why)]
+    return _shown(lines) + "\n"
+
+
+def request_json(context: Context, calls: Sequence[Call]) -> str:
+    """Return all that the state knows of a request, for machines."""
+    draft = json.loads(context.turns[-1].draft or "null") if context.turns else None
+    document = {
+        "format_version": "1.0",
+        "request_id": context.request_id,
+        "request": context.request,
+        "status": context.status,
+        "who": context.who,
+        "created_at": context.created_at,
+        "updated_at": context.updated_at,
+        "specs": context.specs,
+        "draft": draft,
+        "branch": context.branch or None,
+        "merge_request": context.merge_request or None,
+        "dollars": sum(call.microdollars for call in calls) / 1e6,
+        "calls": list(calls),
+    }
+    return to_json(document)
 
 
 def description(request: AgentRequest, material: Material, reply: AgentReply) -> str:
@@ -185,6 +207,11 @@ def trailers(reply: AgentReply) -> dict[str, str]:
     if not reply.calls:
         return {"Trueup-Model": "none"}
     return {"Trueup-Model": ", ".join(models), "Trueup-Cost": f"{reply.cost:.4f} USD"}
+
+
+def _shown(lines: Iterable[str]) -> str:
+    """Return lines for a terminal; no character of them does anything there."""
+    return "\n".join(printable(line) for text in lines for line in (text.splitlines() or [""]))
 
 
 def _effect_lines(verdict: Verdict) -> Iterator[str]:

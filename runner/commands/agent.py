@@ -147,5 +147,7 @@ def _answered(agent: SpecAgent, request: AgentRequest, *, ask: bool) -> AgentRep
 
 def _tell(kind: str, text: str) -> None:
     """Show what happens, a line each; the text of answers is not shown as it comes."""
+    from runner.report import printable
+
     if kind != "text":
-        say(f"{kind}: {text}")
+        say(f"{kind}: {printable(text)}")

@@ -12,7 +12,16 @@ from runner.commands import JSON, Examples, colour, flag, workspace
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from runner.announce import Allowed, Mode
     from schemas.domain import Plan
+
+NOTE = flag(
+    "--note",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Write to the merge request: in a GitLab pipeline whose token may, fail where it cannot,"
+    " or do not.  [default: auto]",
+)
 
 
 @click.command(
@@ -26,6 +35,12 @@ if TYPE_CHECKING:
 @JSON
 @flag("--markdown", is_flag=True, help="Print Markdown, for a merge request.")
 @flag("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also save it for apply.")
+@flag(
+    "--reports",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write plan.json and plan.md into this folder.",
+)
+@NOTE
 @flag("--refresh", is_flag=True, help="Ask the platforms first what people changed there.")
 @flag("--verbose", "-v", is_flag=True, help="Show every field of what is created.")
 @flag("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
@@ -35,11 +50,14 @@ def plan(
     as_json: bool,
     markdown: bool,
     out: Path | None,
+    reports: Path | None,
+    note: Mode,
     refresh: bool,
     verbose: bool,
     detailed_exitcode: bool,
 ) -> None:
     """Show what an apply would do; changes nothing."""
+    from runner.announce import announce_plan, readable_state
     from runner.plan import make_plan
     from runner.platforms import profiles_of
     from runner.render import plan_json, plan_text
@@ -50,9 +68,14 @@ def plan(
         from runner.operate import refresh_state
 
         refresh_state(place)
-    made = make_plan(place.desired, place.reader(), profiles_of(place.desired))
+    made = make_plan(place.desired, readable_state(place), profiles_of(place.desired))
     if out:
         out.write_text(plan_json(made), encoding="utf-8")
+    if reports:
+        reports.mkdir(parents=True, exist_ok=True)
+        (reports / "plan.json").write_text(plan_json(made), encoding="utf-8")
+        (reports / "plan.md").write_text(plan_markdown(made), encoding="utf-8")
+    announce_plan(place, made, note)
     if as_json:
         click.echo(plan_json(made), nl=False)
     elif markdown:
@@ -76,6 +99,13 @@ def plan(
 @flag("--refresh/--no-refresh", default=True, help="Ask the platforms first what people changed.")
 @flag("--max-prune", default="", metavar="N|N%", help="Allow more to be pruned than the policy.")
 @flag("--wait", default=0, metavar="SECONDS", help="Wait for another apply to end.")
+@NOTE
+@flag(
+    "--reviewed",
+    type=click.Choice(["less", "same", "any"]),
+    help="What it may do in a pipeline, as against the plan on the merge request: no more, the"
+    " same, or anything.  [default: policy.reviewed]",
+)
 @JSON
 @click.pass_context
 def apply(
@@ -85,21 +115,32 @@ def apply(
     refresh: bool,
     max_prune: str,
     wait: int,
+    note: Mode,
+    reviewed: Allowed | None,
     as_json: bool,
 ) -> None:
     """Make the platforms match the specs."""
+    from runner.announce import reviewing
     from runner.operate import apply_specs
     from runner.render import applied_json, applied_text
 
     place = workspace(context)
-    applied = apply_specs(
-        place,
-        planfile=planfile,
-        refresh=refresh,
-        max_prune=max_prune,
-        wait=wait,
-        confirm=lambda made: _confirm(context, made, yes=yes, quiet=as_json),
-    )
+    with reviewing(place, note, reviewed or "less") as review:
+
+        def confirm(made: Plan) -> bool:
+            answer = _confirm(context, made, yes=yes, quiet=as_json)
+            review.check(made)
+            return answer
+
+        applied = apply_specs(
+            place,
+            planfile=planfile,
+            refresh=refresh,
+            max_prune=max_prune,
+            wait=wait,
+            confirm=confirm,
+        )
+        review.tell(place, applied)
     if as_json:
         click.echo(applied_json(applied), nl=False)
     else:
@@ -138,14 +179,32 @@ def status(context: click.Context, as_json: bool) -> None:
     click.echo(to_json(found) if as_json else status_text(found, colour=colour(context)), nl=False)
 
 
-@click.command(cls=Examples, examples="trueup show mobile-app/pick-stack")
-@click.argument("address")
+@click.command(
+    cls=Examples,
+    examples="""
+    trueup show mobile-app/pick-stack
+    trueup show --request 20261124-101500-3fa9c1
+    """,
+)
+@click.argument("address", required=False, default="")
+@flag("--request", default="", metavar="ID", help="Show a request to the agent instead.")
 @JSON
 @click.pass_context
-def show(context: click.Context, address: str, as_json: bool) -> None:
+def show(context: click.Context, address: str, request: str, as_json: bool) -> None:
     """Show one resource: every field, who owns it, and where it is on each platform."""
     from runner.status import read_resource, resource_text, to_json
 
+    if bool(address) == bool(request):
+        raise click.UsageError("name a resource, or a request with --request")
+    if request:
+        from runner.agent.present import request_json, request_text
+        from runner.agent.record import need_context, read_calls
+
+        reader = workspace(context).reader()
+        remembered, calls = need_context(reader, request), read_calls(reader, request)
+        told = request_json if as_json else request_text
+        click.echo(told(remembered, calls), nl=False)
+        return
     found = read_resource(workspace(context), address)
     text = to_json(found) if as_json else resource_text(found, colour=colour(context))
     click.echo(text, nl=False)
