@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The image for pipelines and for `trueup run`:
-#   docker build -t trueup .
-#   docker build -t trueup:spark --target spark .     with a JVM, for `state: {backend: spark}`
+#   docker build -t me/trueup .
+#   docker build -t me/trueup:spark --target spark .     with a JVM, for `state: {backend: spark}`
 # Every package is installed at the version and hash that requirements.txt gives.
 
 ARG PYTHON=3.13-slim-bookworm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from runner.loop import (
 )
 from runner.turn import Turn, turn_text
 from runner.webhooks import Request
+from tests.pages import REPO
 from tests.specrepo import write
 
 
@@ -137,6 +139,12 @@ def test_metrics_are_what_prometheus_reads(clock: Watch):
     assert samples["trueup_changes_left"] == "1"
     names = {line.split(" ")[2] for line in lines if line.startswith("# TYPE")}
     assert {name.partition("{")[0] for name in samples} == names
+
+
+def test_every_metric_is_in_the_docs(clock: Watch):
+    named = re.findall(r"^# TYPE (\w+)", health(clock).metrics(), re.MULTILINE)
+    page = (REPO / "docs" / "running.md").read_text(encoding="utf-8")
+    assert sorted(named) == sorted(re.findall(r"^\| `(trueup_\w+)", page, re.MULTILINE))
 
 
 def test_metrics_before_the_first_turn_claim_nothing(clock: Watch):
