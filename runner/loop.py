@@ -175,13 +175,18 @@ class Loop:
                 self._health.drafts["refused"] += 1
                 self._say(f"no draft for {request.request_id}: the author is none of the People")
                 continue
-            code, _ = await self._child(
+            _, out = await self._child(
                 *("draft", "--request-id", request.request_id, "--author", person),
                 *("--json", "--", request.text),
             )
-            result = "done" if code == 0 else "failed"
+            try:
+                reply = cast("dict[str, Any]", json.loads(out))
+            except ValueError:
+                reply = {}
+            result = str(reply.get("status", "failed"))
             self._health.drafts[result] += 1
-            self._say(f"draft {request.request_id} for {person}: {result}")
+            where = reply.get("merge_request") or reply.get("questions") or ""
+            self._say(f"draft {request.request_id} for {person}: {result} {where}".rstrip())
 
     async def _child(self, *arguments: str) -> tuple[int, bytes]:
         """Run a command; return its exit code and what it printed."""

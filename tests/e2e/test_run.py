@@ -316,8 +316,8 @@ def test_a_mention_leads_to_a_draft(remote: Remote, sandbox: Sandbox, tmp_path: 
         assert running.gitlab(note(1, "stranger")).status_code == 202
         running.said("no draft for gitlab-7-note-1")
         assert running.gitlab(note(2, "jwp763")).status_code == 202
-        running.said("draft gitlab-7-note-2 for me: done")
-        assert running.metric('trueup_drafts_total{result="done"}') == 1
+        running.said("draft gitlab-7-note-2 for me: open http")
+        assert running.metric('trueup_drafts_total{result="open"}') == 1
         assert running.metric('trueup_drafts_total{result="refused"}') == 1
         assert running.end() == 0
     standin = sandbox.standins["gitlab"]
@@ -327,7 +327,7 @@ def test_a_mention_leads_to_a_draft(remote: Remote, sandbox: Sandbox, tmp_path: 
 
 
 def note(number: int, username: str) -> dict[str, object]:
-    text = "@trueup Create a project for building a mobile app with a 3-month deadline"
+    text = '@trueup Add a task "Write the manual" to the project app'
     return {
         "object_kind": "note",
         "user": {"username": username},
