@@ -93,6 +93,28 @@ def read_home(root: Path, server: str) -> Home:
         )
 
 
+MOST_COMMITS = 20
+
+
+def commits_since(root: Path, last: str, commit: str) -> list[str]:
+    """Return the commits of a branch after `last` up to `commit`, the newest first.
+
+    Only those on the branch itself count, not those that merges brought in; at most twenty. Where
+    `last` is not known (a shallow clone, a rewritten branch), it is `commit` alone.
+    """
+    import git
+
+    with _open(root) as repo:
+        if repo is None or not last:
+            return [commit]
+        try:
+            repo.git.merge_base("--is-ancestor", last, commit)
+            found = repo.git.rev_list("--first-parent", f"-{MOST_COMMITS}", commit, f"^{last}")
+        except git.GitCommandError:
+            return [commit]
+        return found.split() or [commit]
+
+
 def project_on(url: str, server: str) -> str:
     """Return the path of the project that a git remote names on a server, or ''."""
     parts = urlsplit(server)

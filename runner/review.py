@@ -176,9 +176,8 @@ def applied_note(applied: Applied, urls: Mapping[str, str], *, commit: str, job:
         job: the address of the job, or ''.
     """
     counts = ", ".join(f"{count} {status}" for status, count in sorted(applied.counts.items()))
-    where = f" ([job]({job}))" if job else ""
     lines = [f"### trueup apply: {counts or 'nothing was to be done'}", ""]
-    lines += [f"Commit {commit[:12]}, run `{applied.run_id}`{where}.", ""]
+    lines += [f"{_where(commit, job)} Run `{applied.run_id}`.", ""]
     failed = [(c, o) for c, o in applied.results if o.status != "applied"]
     lines += [
         f"- **{outcome.status}**: {change.action} `{change.address}` on {change.platform}:"
@@ -197,21 +196,30 @@ def applied_note(applied: Applied, urls: Mapping[str, str], *, commit: str, job:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def failed_note(message: str, hint: str, *, commit: str, job: str) -> str:
+    """Return the note of an apply that was given up."""
+    lines = ["### trueup apply: failed", "", _where(commit, job), "", plain(message)]
+    return "\n".join([*lines, "", plain(hint)] if hint else lines) + "\n"
+
+
 def stopped_note(extra: Sequence[Change], gone: int, *, commit: str, job: str) -> str:
     """Return the note of an apply that did not begin, since it would do more than was reviewed."""
-    where = f" ([job]({job}))" if job else ""
     rows = ["\n".join(_address(address, changes)) for address, changes in by_address(extra)]
     lines = [
         "### trueup apply: stopped, nothing was changed",
         "",
-        f"At commit {commit[:12]}{where}, {_counted(len(extra))} would be made that the plan above"
-        f" did not show{f', and {gone} that it showed would not' if gone else ''}:",
+        f"{_where(commit, job)} {_counted(len(extra))} would be made that the plan shown here did"
+        f" not have{f', and {_counted(gone)} that it had would not' if gone else ''}:",
         "",
         *_cut(rows, LONGEST - 2000, "resources"),
         "",
         "Review this list, then run the job again with the variable `TRUEUP_REVIEWED=any`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _where(commit: str, job: str) -> str:
+    return f"Commit {commit[:12]}{f', [job](<{job}>)' if _safe(job) else ''}."
 
 
 def _counted(number: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from runner.commands import JSON, Examples, colour, config_of, flag, say, workspace
@@ -32,6 +34,7 @@ def init(context: click.Context, platforms: str, name: str) -> None:
     examples="""
     trueup validate
     trueup validate --format gitlab > gl-code-quality-report.json
+    trueup validate --reports .
     """,
 )
 @flag(
@@ -42,14 +45,23 @@ def init(context: click.Context, platforms: str, name: str) -> None:
     envvar="TRUEUP_FORMAT",
     help="How to report.  [default: text]",
 )
+@flag(
+    "--reports",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write gl-code-quality-report.json and junit.xml into this folder.",
+)
 @flag("--strict", is_flag=True, help="Fail on warnings, too.")
 @click.pass_context
-def validate(context: click.Context, style: str, strict: bool) -> None:
+def validate(context: click.Context, style: str, reports: Path | None, strict: bool) -> None:
     """Check the specs and report every problem at once."""
     from runner.report import render
 
     place = workspace(context)
     found = place.diagnostics
+    if reports:
+        reports.mkdir(parents=True, exist_ok=True)
+        for name, kind in (("gl-code-quality-report.json", "gitlab"), ("junit.xml", "junit")):
+            (reports / name).write_text(render(found, kind), encoding="utf-8")
     click.echo(render(found, style, colour=colour(context)), nl=False)
     failing = {"error", "warning"} if strict else {"error"}
     if any(item.severity in failing for item in found):

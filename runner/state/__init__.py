@@ -31,6 +31,7 @@ __all__ = [
     "check_state",
     "discard_state",
     "lock_file",
+    "no_state",
     "open_state",
     "place_in_spark",
     "read_state",
@@ -48,6 +49,14 @@ def read_state(settings: Settings, config: Config) -> StateReader:
     from runner.state.store import Reader
 
     return Reader(_reader(settings, "", config))
+
+
+def no_state(config: Config) -> StateReader:
+    """Return a state that holds nothing, for where the real one cannot be read."""
+    from runner.state.local import LocalTables
+    from runner.state.store import Reader
+
+    return Reader(LocalTables(config.local / "no-state", ""))
 
 
 def open_state(settings: Settings, config: Config) -> StateWriter:
