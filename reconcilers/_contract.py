@@ -22,7 +22,7 @@ A reconciler promises the engine that
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -361,6 +361,27 @@ class Batches(Protocol):
         """Create all of `operations`; answer one result for each, in order.
 
         Raises `OutcomeUnknown` when nobody knows what became of the whole batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Misses(Protocol):
+    """An optional extra: a platform that can tell what was deleted for good.
+
+    What was put away reversibly, `observe` yields as archived; what is gone for ever leaves no
+    trace in a feed of changes.
+    """
+
+    async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
+        """Return the ids of those objects that are no longer there.
+
+        Asked for right after `observe`. An object counts as gone when the platform says so of
+        it by itself, never because it was not in an answer.
+
+        Args:
+            unseen: the bound objects that were not yielded, by remote id.
+            full: `observe` read everything; otherwise only what needs no search.
         """
         ...
 

@@ -260,6 +260,17 @@ class Known:
                 self.users[identity] = need(member, "id", int)
 
 
+async def is_there(api: Api, at: Ref) -> bool:
+    """Return whether an object of a project that can be seen is there."""
+    try:
+        await api.get(at.path, anything)
+    except PermanentError as error:
+        if error.status != 404 or "Project" in error.message:
+            raise
+        return False
+    return True
+
+
 async def unless_gone(request: Awaitable[object]) -> None:
     """Wait for a request; that the object is not there is fine, unless nothing can be seen."""
     try:

@@ -12,7 +12,7 @@ trueup changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -210,6 +210,12 @@ class Gitlab:
                     if address and not remote.moved and remote.updated_at >= after:
                         await self._recognise(remote)
                         yield self._observed(remote, container, address)
+
+    async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
+        """Return what was deleted; GitLab is asked for each object that its lists lack."""
+        known = set(self._known.projects.values())
+        asked = [at for at in map(ref, unseen) if at.sigil != ">" and at.project in known]
+        return [str(at) for at in asked if full and not await wire.is_there(self._api, at)]
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return what a GitLab project holds."""

@@ -11,7 +11,7 @@ said of limits in stored copies of linear.app/developers/rate-limiting.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -255,6 +255,16 @@ class Linear:
         """Yield the bound objects that changed: one request, and one more where some did."""
         for found in await self._reader.read(await self._reader.changed(since)):
             yield found
+
+    async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
+        """Return what was deleted for good; the trash is told of by `observe`."""
+        if not full:
+            return ()
+        ids: dict[Kind, list[str]] = {}
+        for remote_id, kind in unseen.items():
+            ids.setdefault(kind, []).append(remote_id)
+        there = {seen.remote_id for seen in await self._reader.read(ids)}
+        return unseen.keys() - there
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return what a team holds: its issues, their projects and milestones."""

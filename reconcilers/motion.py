@@ -51,7 +51,7 @@ from reconcilers._motion_fields import (
 )
 from reconcilers._motion_survey import survey
 from reconcilers._transport import Answer, Transport
-from schemas.domain import Change, Fields, Value, project_of
+from schemas.domain import Change, Fields, Kind, Value, project_of
 from schemas.errors import OutcomeUnknown, PermanentError
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ class Motion:
         self._transport = connection.transport
         self._directory = Directory(connection.transport, connection.lookups)
         self._said: set[str] = set()
+        self._listed: set[str] = set()
 
     async def check(self) -> str:
         """Return who we are on Motion; one request."""
@@ -227,15 +228,30 @@ class Motion:
             if workspace.id not in used | self._directory.used:
                 continue
             for project in await self._projects(workspace):
+                self._listed.add(project.remote_id)
                 ours = self._is_ours(project.remote_id, project.marker)
                 if ours and is_after(project.updated_at, after):
                     yield project
             tasks = await self._directory.list_tasks([{"workspaceId": workspace.id}])
+            self._listed.update(task.id for task in tasks)
             ours = [task for task in tasks if self._is_ours(task.id, task.marker)]
             for observed in await self._observed(ours):
                 scheduled = observed.fields.get("scheduled_start")
                 if scheduled or is_after(observed.updated_at, after):
                     yield observed
+
+    async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
+        """Return what was deleted: Motion is asked for each object that its lists lack."""
+        missing = {i: kind for i, kind in unseen.items() if full or i not in self._listed}
+        gone: list[str] = []
+        for remote_id, kind in missing.items():
+            try:
+                await self._transport.read("GET", f"/v1/{kind}s/{remote_id}")
+            except PermanentError as error:
+                if error.status != 404:
+                    raise
+                gone.append(remote_id)
+        return gone
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return what a workspace holds."""

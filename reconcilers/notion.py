@@ -12,7 +12,15 @@ and developers.notion.com/reference.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,7 +73,7 @@ from reconcilers._notion_home import (
 from reconcilers._notion_home import batches as result_batches
 from reconcilers._notion_price import price
 from reconcilers._notion_survey import survey
-from schemas.domain import Fields, Value
+from schemas.domain import Fields, Kind, Value
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
 
 if TYPE_CHECKING:
@@ -237,6 +245,20 @@ class Notion:
                 bodies = [not trashed and (few or _touched(row)) for row in rows]
                 for observed in await self._observed(kind, rows, bodies):
                     yield observed
+
+    async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
+        """Return what is gone for good, or hidden: Notion is asked for each page not listed."""
+        gone: list[str] = []
+        for page in unseen if full else ():
+            try:
+                answer = await self._transport.read("GET", f"/v1/pages/{page}")
+            except PermanentError as error:
+                if error.code != "object_not_found":
+                    raise
+                gone.append(page)
+            else:
+                gone += [page] if answer.data.get("in_trash") else []
+        return gone
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return all rows of the databases."""

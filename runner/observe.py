@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconcilers import Platform
 from reconcilers._budget import Clock, SystemClock
-from reconcilers._contract import Observed, Profile
+from reconcilers._contract import Misses, Observed, Profile, Reconciler
 from runner.config import Config, now
 from runner.lanes import tried
 from runner.live import OURSELVES, Identities, live_values, present
@@ -23,7 +23,18 @@ from runner.moves import follow
 from runner.ownership import SCHEDULED, Ownership, ownership
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, Key, ResourceRow, StateWriter
-from schemas.domain import Binding, Desired, Edit, Fields, Policy, Resource, Value, same
+from schemas.domain import (
+    Binding,
+    Desired,
+    Edit,
+    Fields,
+    Kind,
+    Policy,
+    Resource,
+    Value,
+    kind_of,
+    same,
+)
 
 OVERLAP = timedelta(minutes=2)
 """How far each observation reaches back behind the last: clocks differ, and Notion's instants
@@ -60,10 +71,19 @@ async def refresh(
     run_id: str,
     *,
     clock: Clock | None = None,
+    full: bool = False,
 ) -> Refreshed:
     """Ask each platform what changed, and record it in the bindings.
 
     A platform on which nothing is bound is not asked. A failed or partial read changes nothing.
+
+    Args:
+        desired: what the specs declare.
+        state: for writing.
+        config: where the platforms are.
+        run_id: the run.
+        clock: the time.
+        full: read all that is bound, not only what changed: finds what was deleted for good.
 
     Raises:
         ConfigError: a token is missing, or an address is none; nothing was sent.
@@ -73,7 +93,15 @@ async def refresh(
     platforms = platforms_of(desired)
     bound = {name: ids for name in platforms if (ids := state.remote_ids(name))}
     reads = [
-        _read(platforms[name], desired, config, known.get(name) or IntegrationRow(name), ids, clock)
+        _read(
+            platforms[name],
+            desired,
+            config,
+            known.get(name) or IntegrationRow(name),
+            ids,
+            clock,
+            full=full,
+        )
         for name, ids in bound.items()
     ]
     readings = dict(zip(bound, await asyncio.gather(*reads), strict=True))
@@ -130,6 +158,8 @@ async def _read(
     row: IntegrationRow,
     bound: Mapping[str, str],
     clock: Clock,
+    *,
+    full: bool,
 ) -> _Reading:
     async with contextlib.AsyncExitStack() as stack:
         open_ = await stack.enter_async_context(
@@ -144,13 +174,17 @@ async def _read(
             )
         )
         started = clock.time()
+        since = None if full else row.cursor or None
         ours = set(bound.values())
         seen: dict[str, Observed] = {}
 
         async def read() -> None:
-            async for found in open_.reconciler.observe(row.cursor or None):
+            async for found in open_.reconciler.observe(since):
                 if found.remote_id in ours:
                     seen[found.remote_id] = found
+            unseen: dict[str, Kind]
+            unseen = {i: kind_of(a) for a, i in bound.items() if i not in seen}
+            seen.update(await _gone(open_.reconciler, unseen, full=not since))
 
         failed = await tried(read(), row.platform)
         if failed:
@@ -162,6 +196,16 @@ async def _read(
             cursor=_cursor(started + (open_.transport.clock_ahead or 0.0)),
             requests=open_.transport.requests,
         )
+
+
+async def _gone(
+    reconciler: Reconciler, unseen: Mapping[str, Kind], *, full: bool
+) -> dict[str, Observed]:
+    """Return what was deleted for good, by remote id, as far as the platform can tell."""
+    if not isinstance(reconciler, Misses):
+        return {}
+    gone = await reconciler.gone(unseen, full=full)
+    return {i: Observed(unseen[i], i, "", {}, archived=True) for i in gone}
 
 
 def _cursor(seconds: float) -> str:
@@ -290,9 +334,14 @@ def notice(
         if profile.equal(name, value, agreed):
             continue
         edit = _edit(binding, name, value, at, seen.updated_by)
+        known = name in binding.drift and profile.equal(name, binding.drift[name], value)
         initial = name not in base and value in profile.capabilities.initial(binding.kind, name)
         shared = owner.drift == "share"
-        if unchanged or (shared and (initial or edit.turns > MOST_TURNS)) or _decides(owner, name):
+        if (
+            (unchanged and not known)
+            or (shared and (initial or edit.turns > MOST_TURNS))
+            or _decides(owner, name)
+        ):
             base.pop(name, None)
             base |= {} if same(value, None) else {name: value}
         else:

@@ -77,15 +77,19 @@ def apply_specs(
         return replace(applied, observed=seen)
 
 
-def refresh_state(place: Workspace) -> Refreshed:
+def refresh_state(place: Workspace, *, full: bool = False) -> Refreshed:
     """Ask the platforms what people changed, record it in the state, and say what was found.
+
+    Args:
+        place: the spec repo.
+        full: read all that is bound, not only what changed: finds what was deleted for good.
 
     Raises:
         StateLocked: an apply is at work.
     """
     run_id = new_run_id()
     with _opened(place, run_id, 0) as (state, _):
-        found = asyncio.run(_observe(place, state, run_id, SystemClock()))
+        found = asyncio.run(_observe(place, state, run_id, SystemClock(), full=full))
     _report(found)
     return found
 
@@ -120,8 +124,10 @@ def _opened(place: Workspace, run_id: str, wait: float) -> Generator[tuple[State
         yield state, holder
 
 
-async def _observe(place: Workspace, state: StateWriter, run_id: str, clock: Clock) -> Refreshed:
-    return await refresh(place.desired, state, place.config, run_id, clock=clock)
+async def _observe(
+    place: Workspace, state: StateWriter, run_id: str, clock: Clock, *, full: bool = False
+) -> Refreshed:
+    return await refresh(place.desired, state, place.config, run_id, clock=clock, full=full)
 
 
 def _report(found: Refreshed) -> None:

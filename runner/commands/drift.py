@@ -28,6 +28,7 @@ _OFFLINE = flag("--offline", is_flag=True, help="Do not ask the platforms; show 
 @click.argument("addresses", nargs=-1)
 @_PLATFORM
 @_OFFLINE
+@flag("--full", is_flag=True, help="Read everything: also finds what was deleted for good.")
 @JSON
 @flag("--detailed-exitcode", is_flag=True, help="Exit with 2 when something has drifted.")
 @click.pass_context
@@ -36,13 +37,14 @@ def drift(
     addresses: tuple[str, ...],
     platform: str,
     offline: bool,
+    full: bool,
     as_json: bool,
     detailed_exitcode: bool,
 ) -> None:
     """Show what people changed on the platforms, and what becomes of it."""
     from runner.drift import drift_json, drift_text
 
-    report = _report(workspace(context), addresses, platform, offline=offline)
+    report = _report(workspace(context), addresses, platform, offline=offline, full=full)
     text = drift_json(report) if as_json else drift_text(report, colour=colour(context))
     click.echo(text, nl=False)
     if report.failed:
@@ -120,14 +122,19 @@ def adopt(
 
 
 def _report(
-    place: Workspace, addresses: tuple[str, ...], platform: str, *, offline: bool
+    place: Workspace,
+    addresses: tuple[str, ...],
+    platform: str,
+    *,
+    offline: bool,
+    full: bool = False,
 ) -> DriftReport:
     from runner.drift import read_drift
     from runner.operate import refresh_state
 
     if platform and platform not in place.desired.integrations:
         raise ConfigError(f"{platform} is not connected", hint="see specs/integrations.yaml")
-    failed = None if offline else refresh_state(place).failed
+    failed = None if offline else refresh_state(place, full=full).failed
     return read_drift(place, addresses, platform, failed)
 
 
