@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelMessage, ModelResponse
     from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-    from pydantic_ai.settings import ModelSettings
+    from pydantic_ai.settings import ModelSettings, ThinkingEffort
 
 _SORTED = (raised.AgentRunError, raised.UserError)
 
@@ -78,9 +78,23 @@ class Metered(WrapperModel):
         """Provider and name, without opening it."""
         return self.priced.model
 
+    # What a chain of models asks of all of them, one that stands by answers without being opened.
+
+    @property
+    def context_window(self) -> int | None:
+        """How many tokens it takes, once it is open."""
+        return None if self._opened is None else self._opened.context_window
+
     def _refresh_http_client(self) -> None:
         if self._opened is not None:
             super()._refresh_http_client()
+
+    def _warn_if_thinking_overridden(self, layers: Any) -> None:
+        if self._opened is not None:
+            super()._warn_if_thinking_overridden(layers)
+
+    def _unified_effort(self, model_settings: ModelSettings | None) -> ThinkingEffort | None:
+        return None if self._opened is None else super()._unified_effort(model_settings)
 
     async def __aenter__(self) -> Self:
         """Enter nothing yet: a model that only stands by is never opened."""
