@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from reconcilers import _gitlab_text
 from runner.sandbox._platform import Call
@@ -207,9 +209,15 @@ class People:
         return {
             "title": found["name"],
             "status": next(s for s, n in _MOTION_STATUSES.items() if n == status),
-            "due": found.get("dueDate", "")[:10] or None,
+            "due": _day(found["dueDate"]) if "dueDate" in found else None,
             "priority": next(p for p, n in _MOTION_PRIORITIES.items() if n == found["priority"]),
         }
+
+
+def _day(instant: str) -> str:
+    """Return the day of an instant where the account is."""
+    there = datetime.fromisoformat(instant).astimezone(ZoneInfo("America/Los_Angeles"))
+    return there.date().isoformat()
 
 
 def _gitlab_path(issue: str) -> str:
