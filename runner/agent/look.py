@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from html import escape
 from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
@@ -43,8 +44,7 @@ def fenced(source: str, value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) > MAX_TEXT:
         text = text[:MAX_TEXT] + " … (cut; ask for less)"
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return f'<data source="{source}">\n{safe}\n</data>'
+    return f'<data source="{escape(source)}">\n{escape(text, quote=False)}\n</data>'
 
 
 def find(material: Material, words: str) -> str:

@@ -166,7 +166,7 @@ def _message(review: Review) -> str:
         )
         first = thread.notes[0]
         place = f" on {first.file}, line {first.line}" if first.file else ""
-        lines.append(look.fenced(f"thread {number}{place}".replace('"', "'"), said))
+        lines.append(look.fenced(f"thread {number}{place}", said))
     return "\n\n".join(lines)
 
 
