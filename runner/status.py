@@ -9,23 +9,25 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from runner.language.check import CONTAINERS
+from runner.config import now
+from runner.ownership import SCHEDULED
 from runner.render import SIGNS, Paint, shown
-from schemas.domain import Action, Binding, Kind, Pending, Source, Value, kind_of
+from schemas.domain import Action, Binding, Kind
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from runner.state.contract import HistoryEntry, LogRow, RunRow, StateReader
     from runner.workspace import Workspace
-    from schemas.domain import Desired, Plan, Resource
+    from schemas.domain import Desired, Plan
     from schemas.tables import Name
 
-BY_TRUEUP = ("project", "key", "counterparts")
-"""Fields of a binding that trueup derives; they are neither declared nor live."""
+
+NEXT = 5
+"""How many scheduled tasks `status` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ class PlatformStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """When Motion has put a task into the calendar; instants in UTC."""
+
+    address: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """Specs, state and platforms at a glance.
 
@@ -60,6 +71,7 @@ class StatusReport:
         place: where the state is.
         apply_running: who holds the lease and since when, or an empty string.
         runs: the latest, newest first.
+        scheduled: what comes next in Motion's calendar, as last observed.
     """
 
     commit: str
@@ -71,64 +83,7 @@ class StatusReport:
     summary: Mapping[Action, int]
     platforms: tuple[PlatformStatus, ...]
     runs: tuple[RunRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FieldView:
-    """One field of a resource.
-
-    Attributes:
-        owner: `git` for a declared field, `platform` for a live one.
-        source: where it is declared, or `None` for a live field.
-        only_on: the platform that it is for, where the specs override it there.
-    """
-
-    name: str
-    value: Value
-    owner: Literal["git", "platform"]
-    source: Source | None = None
-    only_on: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DriftView:
-    """What people made of a field on a platform, and what was agreed on before."""
-
-    observed: Value
-    base: Value
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceView:
-    """One resource on one platform.
-
-    Attributes:
-        status: `bound`, `pending`, `to be made` or `to be pruned`.
-        open: the action that the next apply takes there, or an empty string.
-        drift: by field.
-    """
-
-    platform: str
-    status: str
-    remote_id: str = ""
-    url: str = ""
-    open: str = ""
-    drift: Mapping[str, DriftView] = field(default_factory=dict[str, DriftView])
-    pending: Pending | None = None
-    updated_at: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceView:
-    """One resource: its fields, and where it is."""
-
-    address: str
-    kind: Kind
-    declared: bool
-    source: Source | None
-    fields: tuple[FieldView, ...]
-    places: tuple[PlaceView, ...]
-    history: tuple[HistoryEntry, ...]
+    scheduled: tuple[Scheduled, ...] = ()
 
 
 def read_status(place: Workspace) -> StatusReport:
@@ -139,7 +94,7 @@ def read_status(place: Workspace) -> StatusReport:
         StateError: the state cannot be read.
     """
     desired, reader = place.desired, place.reader()
-    plan = _plan(desired, reader)
+    plan = planned(desired, reader)
     bindings = reader.bindings()
     known = {row.platform: row for row in reader.integrations()}
     platforms = [*desired.integrations, *(p for p in known if p not in desired.integrations)]
@@ -163,10 +118,22 @@ def read_status(place: Workspace) -> StatusReport:
             for name in platforms
         ),
         runs=tuple(reader.runs(5)),
+        scheduled=tuple(_scheduled(bindings, now())[:NEXT]),
     )
 
 
-def _plan(desired: Desired, reader: StateReader) -> Plan:
+def _scheduled(bindings: Iterable[Binding], after: str) -> list[Scheduled]:
+    """Return what Motion has scheduled and is not over, the earliest first."""
+    found = [
+        Scheduled(b.address, str(b.base["scheduled_start"]), str(b.base["scheduled_end"]))
+        for b in bindings
+        if b.platform == "motion" and {*SCHEDULED} <= b.base.keys()
+    ]
+    return sorted((s for s in found if s.end >= after), key=lambda s: (s.start, s.address))
+
+
+def planned(desired: Desired, reader: StateReader) -> Plan:
+    """Return the plan that an apply would carry out now."""
     from runner.plan import make_plan
     from runner.platforms import profiles_of
 
@@ -209,10 +176,19 @@ def status_text(report: StatusReport, *, colour: bool = False) -> str:
     lines.append(f"plan    {_open_text(report.summary, paint)}")
     if report.platforms:
         lines += ["", *_platform_table(report.platforms, paint)]
+    if report.scheduled:
+        lines += ["", paint("2", "next in Motion's calendar")]
+        lines += aligned([(_when(item), item.address) for item in report.scheduled])
     if report.runs:
         lines.append("")
         lines += [_run_line(run, paint) for run in report.runs]
     return "\n".join(lines) + "\n"
+
+
+def _when(item: Scheduled) -> str:
+    """Return `2026-11-25 17:00-18:00 UTC`; the second day as well where it is another."""
+    start, end = item.start[:16].replace("T", " "), item.end[:16].replace("T", " ")
+    return f"{start}-{end[11:] if end[:10] == start[:10] else end} UTC"
 
 
 def _open_text(summary: Mapping[Action, int], paint: Paint) -> str:
@@ -237,7 +213,7 @@ def _platform_table(platforms: Sequence[PlatformStatus], paint: Paint) -> Iterat
         )
         for item in platforms
     ]
-    head, *body = _aligned(rows, right={2, 3, 4, 5})
+    head, *body = aligned(rows, right={2, 3, 4, 5})
     yield paint("2", head)
     for item, line in zip(platforms, body, strict=True):
         yield line if item.health != "failing" else paint("31", line)
@@ -248,189 +224,6 @@ def _run_line(run: RunRow, paint: Paint) -> str:
     status = run.status if run.status in {"done", "running"} else paint("31", run.status)
     parts = [run.started_at, run.run_id, run.kind, status, counts, run.who]
     return "  ".join(part for part in parts if part)
-
-
-def read_resource(place: Workspace, address: str) -> ResourceView:
-    """Return all that is known of the resource at `address`, declared or only bound.
-
-    Raises:
-        ConfigError: neither the specs nor the state know it; suggests what is near.
-        SpecError: the specs have errors.
-    """
-    desired, reader = place.desired, place.reader()
-    resource = desired.resources.get(address)
-    bindings = reader.bindings([address])
-    if resource is None and not bindings:
-        raise _unknown(address, desired, reader)
-    fields = [] if resource is None else list(_declared(place, resource))
-    fields += _live(bindings, {item.name for item in fields})
-    plan = _plan(desired, reader)
-    open_ = {c.platform: c.action for c in plan.changes if c.address == address}
-    bound = {binding.platform: binding for binding in bindings}
-    platforms = [*bound, *(p for p in open_ if p not in bound)]
-    return ResourceView(
-        address=address,
-        kind=resource.kind if resource else bindings[0].kind,
-        declared=resource is not None,
-        source=resource.source if resource else None,
-        fields=tuple(fields),
-        places=tuple(_place(name, bound.get(name), open_.get(name, "")) for name in platforms),
-        history=tuple(e for e in reader.history(address, 5) if _about(address, e)),
-    )
-
-
-def _about(address: str, entry: HistoryEntry) -> bool:
-    return any(address in {log.address, log.moved_from} for log in entry.changes)
-
-
-def _unknown(address: str, desired: Desired, reader: StateReader) -> ConfigError:
-    from difflib import get_close_matches
-
-    if address in desired.moved:
-        return ConfigError(
-            f"{address} was moved", hint=f"look at its new address: {desired.moved[address]}"
-        )
-    known = {*desired.resources, *(binding.address for binding in reader.bindings())}
-    near = get_close_matches(address, sorted(known), n=3, cutoff=0.75)
-    if not near:
-        key = address.rsplit("/", 1)[-1]
-        near = sorted(item for item in known if item.rsplit("/", 1)[-1] == key)[:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else "list them with: trueup state list"
-    return ConfigError(f"there is no resource {address}, neither declared nor bound", hint=hint)
-
-
-def _declared(place: Workspace, resource: Resource) -> Iterator[FieldView]:
-    """Yield the declared fields, each with the line that declares it."""
-    sources = _Sources(place, resource)
-    for name, value in resource.fields.items():
-        if (name, value) != ("parent", None):
-            yield FieldView(name, value, "git", sources.of(name))
-    for platform, overrides in resource.overrides.items():
-        for name, value in overrides.items():
-            yield FieldView(name, value, "git", sources.of(name, platform), platform)
-
-
-class _Sources:
-    """Finds the line that declares a field; falls back to the resource's own."""
-
-    def __init__(self, place: Workspace, resource: Resource) -> None:
-        self._loaded = place.loaded
-        self._resource = resource
-        self._document = next(
-            (
-                document
-                for document in self._loaded.projects
-                if document.file == resource.source.file
-                and document.data["key"] == resource.project
-            ),
-            None,
-        )
-        self._path: tuple[str, ...] = ()
-        if self._document is not None:
-            data = cast("Mapping[str, object]", self._document.data)
-            self._path = _path_to(data, resource.address) or ()
-
-    def of(self, name: str, platform: str = "") -> Source:
-        """Return where the field is declared, at the resource or among the defaults."""
-        written = "name" if name == "title" and self._resource.kind != "task" else name
-        if name == "container":
-            written = CONTAINERS.get(platform, name)
-        inner = (platform,) if platform else ()
-        for path in ((*self._path, *inner, written), ("defaults", written)):
-            if self._document is not None and _has(self._document.data, path):
-                found = self._loaded.problem("note", "", "", self._document, path, key=True)
-                return found.source or self._resource.source
-        return self._resource.source
-
-
-def _path_to(data: Mapping[str, object], address: str) -> tuple[str, ...] | None:
-    """Return the keys that lead from a project's document to one of its resources."""
-    kind, key = kind_of(address), address.rsplit("/", 1)[-1]
-    if kind == "project":
-        return ()
-    if kind == "milestone":
-        return ("milestones", key)
-    key = key.partition("@")[0]
-    pending: list[tuple[tuple[str, ...], object]] = [(("tasks",), data.get("tasks"))]
-    while pending:
-        path, tasks = pending.pop()
-        for name, task in cast("Mapping[str, Mapping[str, object]]", tasks or {}).items():
-            if name == key:
-                return (*path, name)
-            pending.append(((*path, name, "tasks"), task.get("tasks")))
-    return None
-
-
-def _has(data: object, path: Iterable[str]) -> bool:
-    for part in path:
-        if not isinstance(data, dict) or part not in data:
-            return False
-        data = cast("dict[str, object]", data)[part]
-    return True
-
-
-def _live(bindings: Sequence[Binding], declared: set[str]) -> Iterator[FieldView]:
-    """Yield what the platforms own, as last seen; one line where they agree."""
-    seen: set[tuple[str, Value]] = set()
-    for binding in bindings:
-        for name, value in binding.base.items():
-            if name in declared or name in BY_TRUEUP or (name, value) in seen:
-                continue
-            seen.add((name, value))
-            yield FieldView(name, value, "platform", only_on=binding.platform)
-
-
-def _place(platform: str, binding: Binding | None, action: str) -> PlaceView:
-    if binding is None:
-        return PlaceView(platform, "to be made", open=action)
-    if not binding.remote_id:
-        status = "pending"
-    elif action in {"archive", "delete"}:
-        status = "to be pruned"
-    else:
-        status = "bound"
-    return PlaceView(
-        platform=platform,
-        status=status,
-        remote_id=binding.remote_id,
-        url=binding.url,
-        open=action,
-        drift={n: DriftView(value, binding.base.get(n)) for n, value in binding.drift.items()},
-        pending=binding.pending,
-        updated_at=binding.updated_at,
-    )
-
-
-def resource_text(view: ResourceView, *, colour: bool = False) -> str:
-    """Return the resource for a terminal."""
-    paint = Paint(colour)
-    at = str(view.source) if view.source else "no longer declared"
-    lines = [f"{paint('1', view.address)}  {view.kind}  {paint('2', at)}"]
-    rows: list[tuple[str, ...]] = []
-    for item in view.fields:
-        owner = "git" if item.owner == "git" else "live"
-        on = f" on {item.only_on}" if item.only_on else ""
-        line = f"line {item.source.line}" if item.source else ""
-        rows.append((item.name, owner + on, line, shown(item.name, item.value)))
-    if rows:
-        lines += ["", *(f"  {line}" for line in _aligned(rows))]
-    if view.places:
-        lines.append("")
-    for place in view.places:
-        opened = f"  {SIGNS[cast('Action', place.open)]} {place.open}" if place.open else ""
-        lines.append(f"  {place.platform:8}  {place.status}{paint('33', opened)}")
-        if place.url or place.remote_id:
-            lines.append(f"            {place.url or place.remote_id}")
-        for name, drift in place.drift.items():
-            there, agreed = shown(name, drift.observed), shown(name, drift.base)
-            text = f"{name}: people made it {there} (agreed: {agreed})"
-            lines.append(f"            {paint('35', text)}")
-        if place.pending:
-            text = f"{place.pending.action} begun {place.pending.since}, outcome not known"
-            lines.append(f"            {paint('33', text)}")
-    if view.history:
-        lines += ["", *(f"  {line}" for line in history_text(view.history).splitlines())]
-    return "\n".join(lines) + "\n"
 
 
 def history_text(entries: Sequence[HistoryEntry]) -> str:
@@ -479,7 +272,7 @@ def bindings_text(bindings: Sequence[Binding]) -> str:
         )
         for binding in bindings
     ]
-    return "\n".join(_aligned(rows)) + "\n"
+    return "\n".join(aligned(rows)) + "\n"
 
 
 def rows_of(reader: StateReader, address: str) -> dict[str, object]:
@@ -526,7 +319,7 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
     """Return rows as lines with columns of one width each, without trailing blanks."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     wanted = set(right)

@@ -192,7 +192,8 @@ def status(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(context: click.Context, address: str, request: str, as_json: bool) -> None:
     """Show one resource: every field, who owns it, and where it is on each platform."""
-    from runner.status import read_resource, resource_text, to_json
+    from runner.show import read_resource, resource_text
+    from runner.status import to_json
 
     if bool(address) == bool(request):
         raise click.UsageError("name a resource, or a request with --request")

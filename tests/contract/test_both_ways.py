@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 
 from runner.sandbox._world import World
 from runner.sandbox.server import Sandbox, serving
+from runner.show import read_resource
+from runner.status import read_status, status_text
 from schemas.domain import PLATFORMS, Binding
 from tests.contract.people import People
 from tests.contract.sandboxed import SpecRepo
 from tests.contract.story import SEED, LeapClock
 
-STATUSES = ("done", "canceled", "todo", "in_progress")
+STATUSES = ("done", "todo", "canceled", "in_progress")
 
 
 @dataclass
@@ -82,10 +85,37 @@ def _desks(root: Path, platforms: tuple[str, ...], **task: Any) -> Iterator[Desk
 
 
 def test_what_is_done_on_one_platform_is_done_on_all(desk: Desk) -> None:
-    for platform in PLATFORMS:
-        for status in STATUSES:
-            desk.edit(platform, "app/stack", status=status)
-            desk.apply()
-            assert set(desk.everywhere("app/stack", "status").values()) == {status}, platform
-            assert desk.live("app/stack")["status"] == status
-            assert desk.at_rest(), (platform, status)
+    for platform, status in zip(PLATFORMS * 2, STATUSES * 2, strict=True):
+        desk.edit(platform, "app/stack", status=status)
+        desk.apply()
+        assert set(desk.everywhere("app/stack", "status").values()) == {status}, platform
+        assert desk.live("app/stack")["status"] == status
+        assert desk.at_rest(), (platform, status)
+
+
+def test_motions_schedule_shows_up_in_notion_and_in_the_status(tmp_path: Path) -> None:
+    # Real time: what is over is not shown.
+    with serving(World(limits=False)) as sandbox:
+        task = {"due": "2099-12-18", "estimate": "4h"}
+        repo = SpecRepo(tmp_path, sandbox, ("motion", "notion"), project=project(**task))
+        repo.apply()
+        assert not repo.observe().failed
+        (change,) = repo.plan().changes
+        assert (change.platform, change.reason) == ("notion", "scheduled")
+        repo.apply(refresh=True)
+        (row,) = [o for o in sandbox.objects()["notion"] if o["title"] == "Pick the stack"]
+        (shown,) = [o for o in sandbox.objects()["motion"] if o["title"] == "Pick the stack"]
+        scheduled = row["properties"]["Scheduled"]["date"]
+        assert instant(scheduled["start"]) == instant(shown["scheduledStart"])
+        assert instant(scheduled["end"]) == instant(shown["scheduledEnd"])
+        report = read_status(repo.workspace())
+        assert [item.address for item in report.scheduled] == ["app/stack"]
+        assert "app/stack" in status_text(report).partition("next in Motion's calendar")[2]
+        view = read_resource(repo.workspace(), "app/stack")
+        (start,) = [item for item in view.fields if item.name == "scheduled_start"]
+        assert (start.owner, start.why) == ("motion", "Motion's scheduler decides it")
+        assert start.on.keys() == {"motion", "notion"}
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -9,7 +9,7 @@ import pytest
 
 from runner.sandbox._world import World
 from runner.sandbox.server import Sandbox, serving
-from runner.status import DriftView, PlaceView, ResourceView, resource_text
+from runner.show import DriftView, PlaceView, ResourceView, resource_text
 from schemas.domain import PLATFORMS, Pending
 from tests.e2e.shell import Shell
 from tests.specrepo import AROUND
@@ -84,7 +84,7 @@ def test_show_names_owner_and_line_of_every_field(applied: Shell) -> None:
     declared = {
         (item["name"], item["only_on"]): (item["value"], item["source"]["line"])
         for item in view["fields"]
-        if item["owner"] == "git"
+        if item["why"].startswith("the specs declare it")
     }
     assert declared == {
         ("title", ""): ("Pick the stack", 9),
