@@ -175,10 +175,12 @@ class Loop:
                 self._health.drafts["refused"] += 1
                 self._say(f"no draft for {request.request_id}: the author is none of the People")
                 continue
-            _, out = await self._child(
-                *("draft", "--request-id", request.request_id, "--author", person),
-                *("--json", "--", request.text),
-            )
+            ordered = ("draft", "--request-id", request.request_id, "--author", person)
+            if request.review:
+                # What is asked there is one of the threads that a revision answers.
+                ordered = ("revise", str(request.review))
+            more = () if request.review else ("--", request.text)
+            _, out = await self._child(*ordered, "--json", *more)
             try:
                 reply = cast("dict[str, Any]", json.loads(out))
             except ValueError:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from runner.forge import PREFIX
+
 Source = Literal["gitlab", "linear", "notion"]
 
 SECRETS: Mapping[Source, str] = {
@@ -53,11 +55,13 @@ class Request:
         request_id: the same for a call that comes twice, so that it opens one merge request only.
         author: the person's name on the platform.
         text: what is asked for; data, whatever it says.
+        review: the number of the proposal of ours that it was said on; 0 for anywhere else.
     """
 
     request_id: str
     author: str
     text: str
+    review: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,15 @@ def _request(kind: str, data: Mapping[str, Any]) -> Request | None:
     if not found or not found[1].strip() or not isinstance(number, int):
         return None
     asked = found[1].strip()[:LONGEST_REQUEST]
-    return Request(f"gitlab-{_word(home)}-{kind}-{number}", str(user.get("username") or ""), asked)
+    identity, author = f"gitlab-{_word(home)}-{kind}-{number}", str(user.get("username") or "")
+    return Request(identity, author, asked, _review(_part(data, "merge_request")))
+
+
+def _review(request: Mapping[str, Any]) -> int:
+    """Return the number of a merge request that the agent opened, else 0."""
+    number = request.get("iid")
+    ours = str(request.get("source_branch") or "").startswith(PREFIX)
+    return number if ours and isinstance(number, int) else 0
 
 
 def _by_token(secret: str, headers: Mapping[str, str], _body: bytes) -> bool:

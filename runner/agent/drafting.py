@@ -278,10 +278,14 @@ class ModelDrafter:
         found = self._chains.get(decision.models)
         if found is None:
             chain = [self._metered(name, decision) for name in decision.models]
-            elsewhere = any(self.access[provider_of(name)].url for name in decision.models)
+            elsewhere = {
+                name.split(":", 1)[1]
+                for name in decision.models
+                if self.access[provider_of(name)].url
+            }
 
             def fall_over(error: Exception) -> bool:
-                return out_of_order(error, elsewhere=elsewhere)
+                return out_of_order(error, elsewhere=getattr(error, "model_name", "") in elsewhere)
 
             found = FallbackModel(chain[0], *chain[1:], fallback_on=fall_over)
             self._chains[decision.models] = found

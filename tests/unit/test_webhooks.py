@@ -203,6 +203,13 @@ def test_other_notes_are_no_requests(call: object):
     assert admit("gitlab", call) == Event()
 
 
+@pytest.mark.parametrize(("branch", "review"), [("trueup/r-1", 12), ("feature/x", 0)])
+def test_a_mention_on_a_proposal_is_a_review(branch: str, review: int):
+    said = {**note("@trueup shorter"), "merge_request": {"iid": 12, "source_branch": branch}}
+    event = admit("gitlab", said)
+    assert event == Event(draft=Request("gitlab-7-note-55", "jwp763", "shorter", review))
+
+
 def test_a_request_that_is_edited_is_not_done_again():
     event = admit("gitlab", issue("@trueup do it", "update"), hook="Issue Hook")
     assert event == Event("gitlab: Issue Hook")
