@@ -1,7 +1,7 @@
 """Comparing millions of rows on delta-rs: DataFusion joins, Python only carries what differs.
 
-What is wanted is staged as a table of its own, without compression, in a temporary folder. Four
-million rows take some six seconds of processor time and 1.1 GB (python -m bench scale --full).
+What is wanted is staged as a table of its own, in a temporary folder, with nothing done to its
+values that one look at them would not repay. `docs/scale.md` has the figures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 LARGE = 200_000
 """Wanted rows from which a join is worth its preparation."""
 
-CHUNK = 100_000
+CHUNK = 50_000
+
+LEAN = {"datafusion.execution.target_partitions": "1"}
+"""Options of a query over many rows: a join in parts first copies both sides into the parts, which
+takes more memory and processor time than it saves."""
 
 _DIFFERING = """
 SELECT w.place, w.address, w.platform, t.address, t.platform
@@ -61,7 +65,7 @@ def compare(
 def stage(path: Path, names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> DeltaTable:
     """Return a table of text columns and, last, `place`: the number of each row."""
     from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
-    from deltalake import DeltaTable, WriterProperties, write_deltalake
+    from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 
     fields = [Field(name, DataType.string()) for name in names]
     schema = Schema([*fields, Field("place", DataType.int64())])
@@ -70,7 +74,10 @@ def stage(path: Path, names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -
         rest = iter(rows)
         start = 0
         while chunk := list(itertools.islice(rest, CHUNK)):
-            columns = [Array(values, DataType.string()) for values in zip(*chunk, strict=True)]
+            # Not `zip(*chunk)`: it holds an iterator for every row, and takes as long as the rest.
+            columns = [
+                Array([row[i] for row in chunk], DataType.string()) for i in range(len(names))
+            ]
             places = Array(range(start, start + len(chunk)), DataType.int64())
             start += len(chunk)
             yield RecordBatch([*columns, places], schema=schema)
@@ -78,7 +85,13 @@ def stage(path: Path, names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -
     write_deltalake(
         str(path),
         RecordBatchReader.from_batches(schema, batches()),
-        writer_properties=WriterProperties(compression="UNCOMPRESSED"),
+        writer_properties=WriterProperties(
+            compression="UNCOMPRESSED",
+            max_row_group_size=CHUNK,
+            default_column_properties=ColumnProperties(
+                dictionary_enabled=False, statistics_enabled="NONE"
+            ),
+        ),
     )
     return DeltaTable(str(path))
 

@@ -167,11 +167,13 @@ class LocalTables:
         if found is None:
             return Comparison(missing=tuple((a, p) for a, p, _ in (*wanted, *rest)))
         if len(wanted) == large.LARGE:
+            every = itertools.chain(wanted, rest)
+            del wanted  # or else they stay in memory until all is compared
             return large.compare(
                 lambda sql, tables: self._query("bindings", sql, tables, large.LEAN),
                 self.tables["bindings"],
                 found,
-                itertools.chain(wanted, rest),
+                every,
             )
         # A row with drift or a pending operation gets a hash that equals no fingerprint. Each row
         # is one text, for texts are compared in half the time of tuples.

@@ -221,6 +221,15 @@ class SparkTables:
             for name, value in before.items():
                 self._spark.conf.set(name, value or "")
 
+    def at(self, versions: Mapping[Name, int]) -> SparkTables:
+        """Return the tables as they were; see `Travels`."""
+        then = SparkTables(self._spark, self._place, tables=self._tables, version=self._version)
+        for name, version in versions.items():
+            query = f"SELECT * FROM {self._place.name(name)} VERSION AS OF {version}"
+            with self._explained(name, "read an earlier version of"):
+                then._pinned[name] = self._spark.sql(query)
+        return then
+
     def log(self, name: Name) -> Iterator[LogRecord]:
         """Yield the commits of a table, newest first; see `TableReader`."""
         if self.properties() is None:
@@ -263,7 +272,8 @@ class SparkTables:
         Spark looks up anew what a frame reads each time that it is asked, unless it names a
         version.
         """
-        if self.properties() is None:
+        there = any(self._known)  # a state that was there is not looked for again
+        if not there and self.properties() is None:
             return None
         table = self._place.name(name)
         query = f"SELECT * FROM {table}"

@@ -24,7 +24,7 @@ from tests.unit.states import binding, log
 
 pytestmark = pytest.mark.xdist_group("spark")
 spark_engine = engines.spark_engine
-ROUNDS = int(os.environ.get("TRUEUP_RACES", "5"))
+ROUNDS = int(os.environ.get("TRUEUP_RACES", "2"))
 
 
 def test_two_engines_that_commit_at_once_lose_nothing(spark_engine: Spark, tmp_path: Path) -> None:

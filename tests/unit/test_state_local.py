@@ -15,7 +15,7 @@ from runner.state.local import LocalTables, LocalWriter
 from runner.state.store import Reader
 from schemas.domain import Person, Resource, Source, Value
 from schemas.errors import ConfigError, StateError, StateVersionError
-from schemas.tables import MIGRATIONS, TABLES, Column, Migration, Name, Table, fold
+from schemas.tables import MIGRATIONS, TABLES, VERSION, Column, Migration, Name, Table, fold
 from tests.unit.states import NOW, RUN, TITLE, binding, log, pending, reader, writer
 
 
@@ -371,7 +371,7 @@ def test_tables_of_a_newer_trueup_are_refused(tmp_path: Path) -> None:
     tables, version = _next_schema()
     LocalWriter(tmp_path / "state", tables=tables, version=version).ensure()
     for open_ in (reader(tmp_path).identity, lambda: writer(tmp_path)):
-        with pytest.raises(StateVersionError, match="version 2") as caught:
+        with pytest.raises(StateVersionError, match=f"version {version}") as caught:
             open_()
         assert caught.value.hint == "upgrade trueup"
 
@@ -424,5 +424,5 @@ def _row(address: str) -> dict[str, object]:
 
 
 def _next_schema() -> tuple[dict[Name, Table], int]:
-    extra = Migration(2, columns=(("runs", Column("extra", "STRING", "more")),))
-    return fold([*MIGRATIONS, extra]), 2
+    extra = Migration(VERSION + 1, columns=(("runs", Column("extra", "STRING", "more")),))
+    return fold([*MIGRATIONS, extra]), VERSION + 1
