@@ -143,10 +143,15 @@ def transport(
 
 @dataclass(slots=True)
 class _Job:
-    """One object to be made, and how far that has come."""
+    """One object to be made, and how far that has come.
+
+    Attributes:
+        new: by address, the ids of all that is made together.
+    """
 
     operation: Operation
     draft: Draft
+    new: Mapping[str, str] = field(default_factory=dict[str, str])
     made: bool = False
     stub: Stub | None = None
 
@@ -290,7 +295,7 @@ class Linear:
         jobs: list[_Job] = []
         for operation in operations:
             try:
-                jobs.append(_Job(operation, self._draft_new(operation, new)))
+                jobs.append(_Job(operation, self._draft_new(operation, new), new))
             except PlatformError as error:
                 results[operation.change.address] = error
         await self._make(jobs, results)
@@ -496,7 +501,7 @@ class Linear:
         )
         change = replace(job.operation.change, remote_id=found.remote_id, fields=differing)
         operation = Operation(change, found.fields, job.operation.desired)
-        written = await self._change(operation, differing, back=found.archived)
+        written = await self._change(operation, differing, back=found.archived, new=job.new)
         return replace(
             written, url=written.url or found.url, revision=written.revision or found.revision
         )
@@ -512,12 +517,17 @@ class Linear:
     # Changing
 
     async def _change(
-        self, operation: Operation, fields: Sequence[FieldChange], *, back: bool = False
+        self,
+        operation: Operation,
+        fields: Sequence[FieldChange],
+        *,
+        back: bool = False,
+        new: Mapping[str, str] | None = None,
     ) -> Written:
         change = operation.change
         names_changed = {item.name for item in fields}
         needs_team = bool(names_changed & _NEEDING_TEAM)
-        names = self._names(operation, {}, team=needs_team)
+        names = self._names(operation, new or {}, team=needs_team)
         fields = [_with_others(operation, item) for item in fields]
         draft = to_remote(change.kind, change.remote_id, fields, names, new=False)
         request = _Request()

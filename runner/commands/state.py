@@ -144,3 +144,54 @@ def state_unlock(context: click.Context, yes: bool) -> None:
         if yes or click.confirm("Take it away?", err=True):
             opened.break_lease()
             click.echo("the lease is free")
+
+
+@state.command(
+    "undo",
+    cls=Examples,
+    examples="""
+    trueup state undo last                   show the way back from the latest apply
+    trueup state undo 20261124T101500Z --specs
+    """,
+)
+@click.argument("run")
+@flag("--specs", "write", is_flag=True, envvar="TRUEUP_UNDO_SPECS", help="Write the specs, too.")
+@JSON
+@click.pass_context
+def state_undo(context: click.Context, run: str, write: bool, as_json: bool) -> None:
+    """Show the way back from RUN, or `last`: what the specs must say again, and the plan then.
+
+    The platforms follow with the next apply. What was changed again since is left alone.
+    """
+    from runner.undo import undo, undo_json, undo_text
+
+    found = undo(workspace(context), run, write=write)
+    text = undo_json(found) if as_json else undo_text(found, colour=colour(context))
+    click.echo(text, nl=False)
+    if found.edited.refused:
+        raise SystemExit(1)
+
+
+@state.command(
+    "forget",
+    cls=Examples,
+    examples="""
+    trueup state forget mobile-app/pick-stack --platform linear
+    trueup state forget --run 20261124T101500Z-3fa9c1
+    """,
+)
+@click.argument("addresses", nargs=-1)
+@flag("--platform", default="", help="Only on one platform.")
+@flag("--run", "run_id", default="", envvar="TRUEUP_RUN", help="All that this run bound.")
+@click.pass_context
+def state_forget(
+    context: click.Context, addresses: tuple[str, ...], platform: str, run_id: str
+) -> None:
+    """Let go of bindings: the objects stay as they are, and are tracked no longer.
+
+    What the specs still declare is found by its marker, or made anew, by the next apply.
+    """
+    from runner.forget import forget
+
+    for name in forget(workspace(context), addresses, platform, run_id):
+        click.echo(f"forgot {name}")

@@ -344,6 +344,14 @@ class StateReader(Protocol):
         """
         ...
 
+    def around(self, run_id: str) -> tuple[StateReader, StateReader]:
+        """Return bindings and resources as they were before a run, and right after it.
+
+        Raises:
+            StateError: Delta's logs no longer reach back to it, or know of no such run.
+        """
+        ...
+
     def obstacles(self) -> list[tuple[Name, str]]:
         """Return the features of tables with which another engine could not write to them."""
         ...

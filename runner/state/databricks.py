@@ -107,6 +107,7 @@ class DatabricksTables:
         self._properties: list[Mapping[str, str] | None] = []
         self._stamp = ""
         self._answers: dict[str, Columns] = {}
+        self._versions: Mapping[Name, int] = {}
 
     @property
     def place(self) -> str:
@@ -186,6 +187,14 @@ class DatabricksTables:
             bound=bound,
         )
 
+    def at(self, versions: Mapping[Name, int]) -> DatabricksTables:
+        """Return the tables as they were; see `Travels`."""
+        then = DatabricksTables(
+            self._warehouse, self._where, tables=self._tables, version=self._version
+        )
+        then._versions = versions
+        return then
+
     def log(self, name: Name) -> Iterator[LogRecord]:
         """Yield the commits of a table, newest first; see `TableReader`."""
         if self.properties() is None:
@@ -218,6 +227,8 @@ class DatabricksTables:
         picked = [column for name in columns for column in table.columns if column.name == name]
         parts = [sql.carried(column, there) for column in picked]
         statement = f"SELECT {', '.join(parts)} FROM {self._where.name(table.name)}"
+        if table.name in self._versions:
+            statement += f" VERSION AS OF {self._versions[table.name]}"
         batches: list[Columns] = []
         for conditions, parameters in _filters(where):
             asked = statement + (f" WHERE {' AND '.join(conditions)}" if conditions else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from runner.state.contract import Key, Merged
 from schemas.tables import Name, Table
@@ -135,6 +135,18 @@ class TableReader(Protocol):
 
     def log(self, name: Name) -> Iterator[LogRecord]:
         """Yield the commits of a table, newest first, as far back as its log goes."""
+        ...
+
+
+@runtime_checkable
+class Travels(Protocol):
+    """A backend that can read its tables as they were."""
+
+    def at(self, versions: Mapping[Name, int]) -> TableReader:
+        """Return the tables named, each at a version of its own, for reading.
+
+        Reading raises `StateError` where the rows of then have been tidied away.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from runner.state.codec import log_of, rows_of
 from runner.state.contract import Commit, HistoryEntry, LogRow
 from runner.state.engine import LogRecord, TableReader
 from schemas.domain import canonical
-from schemas.tables import TABLES, Name
+from schemas.tables import PLANNED, TABLES, Name
 
 LOGGED: tuple[Name, ...] = ("bindings", "sync_logs")
 """Tables whose commits make a run worth telling of: it changed what is agreed on, or tried to."""
@@ -46,6 +46,37 @@ def history(engine: TableReader, address: str | None, limit: int) -> list[Histor
     runs = [logged.get(run_id) or _Run(run_id) for run_id in reversed(newest)]
     _complete(engine, runs)
     return [run.entry(changes[run.run_id]) for run in runs]
+
+
+def versions_around(
+    engine: TableReader, run_id: str
+) -> tuple[dict[Name, int], dict[Name, int]] | None:
+    """Return the versions of the planned tables before a run's first commit, and after its last.
+
+    `None` where the logs tell of no commit of the run, or not of all that came after.
+    """
+    before: dict[Name, int] = {}
+    after: dict[Name, int] = {}
+    began = ""
+    untouched: list[Name] = []
+    for name in PLANNED:
+        versions: list[int] = []
+        for record in engine.log(name):
+            if _note(record.note).get("run") == run_id:
+                versions.append(record.version)
+                began = min(began or record.at, record.at)
+        if versions:
+            before[name], after[name] = versions[-1] - 1, versions[0]
+        else:
+            untouched.append(name)
+    if not before or min(before.values()) < 0:
+        return None
+    for name in untouched:
+        then = next((r.version for r in engine.log(name) if r.at < began), None)
+        if then is None:
+            return None
+        before[name] = after[name] = then
+    return before, after
 
 
 @dataclass(slots=True)

@@ -24,9 +24,10 @@ from runner.state.contract import (
     Row,
     RunRow,
     StateDiff,
+    StateReader,
     table_of,
 )
-from runner.state.engine import Columns, Guard, TableReader, TableWriter
+from runner.state.engine import Columns, Guard, TableReader, TableWriter, Travels
 from runner.state.features import obstacles
 from schemas.domain import Binding, Person, canonical
 from schemas.errors import StateError, StateLocked, StateVersionError
@@ -132,6 +133,17 @@ class Reader:
     def history(self, address: str | None = None, limit: int = 20) -> list[HistoryEntry]:
         """Return what the latest runs did, newest first; see `StateReader.history`."""
         return history.history(self._tables, address, limit)
+
+    def around(self, run_id: str) -> tuple[StateReader, StateReader]:
+        """Return the state before a run's first commit and after its last; see `StateReader`."""
+        versions = history.versions_around(self._tables, run_id)
+        if versions is None or not isinstance(self._tables, Travels):
+            raise StateError(
+                f"what the state was before {run_id} cannot be told any more",
+                hint="trueup history lists the runs; Delta's logs are cut after a while",
+            )
+        before, after = versions
+        return Reader(self._tables.at(before)), Reader(self._tables.at(after))
 
     def read(
         self,
