@@ -442,7 +442,7 @@ def _refusal(error: raised.ModelAPIError, session: Session) -> AgentError:
         401: "the provider does not know the key: check it",
         403: "the key may not use this model",
         404: "the provider has no such model: name others in `agent.models` of the Settings spec",
-    }.get(status or 0, "try again; TRUEUP_DEBUG=1 shows more")
+    }.get(status or 0, "ask another one: `agent.providers` in the Settings spec")
     return AgentError(f"{model} refused the request: {_trail(session.ledger)}", hint=hint)
 
 

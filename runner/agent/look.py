@@ -21,6 +21,7 @@ from runner.agent.scope import beyond
 from runner.language.deadline import as_planned, work_left
 from runner.language.timeline import last_day, minutes_until
 from runner.render import plan_text
+from schemas.errors import SpecError
 from schemas.operations import parse_operations
 from schemas.values import format_estimate, parse_estimate, shorten, suggest
 
@@ -220,10 +221,12 @@ def working_days(start: str, work: str, today: date) -> str:
 
 def drift(material: Material, project: str) -> str:
     """Return what people changed on the platforms, against what was agreed on."""
+    try:
+        resources = material.desired.resources
+    except SpecError as error:
+        return fenced("trueup", str(error))
     addresses = [
-        address
-        for address, item in material.desired.resources.items()
-        if not project or item.project == project
+        address for address, item in resources.items() if not project or item.project == project
     ]
     found = [
         {
@@ -252,18 +255,22 @@ def what_if(material: Material, scope: Scope, operations: str) -> str:
     if edited.refused:
         return fenced("trueup", {"refused": [item.message for item in edited.diagnostics]})
     told = "\n".join(f"{item.severity}: {item.message}" for item in edited.diagnostics)
-    return fenced("trueup", f"{told}\n{plan_text(material.plan(edited))}".strip())
+    try:
+        plan = plan_text(material.plan(edited))
+    except SpecError as error:
+        plan = str(error)
+    return fenced("trueup", f"{told}\n{plan}".strip())
 
 
 def _matches(wanted: set[str], *texts: str | None) -> int:
     """Return how well words fit texts; the first two, key and title, count more."""
     points = 0
     for number, text in enumerate(texts):
-        words = set(re.findall(r"\w+", (text or "").casefold()))
-        weight = 3 if number < 2 else 1
-        points += weight * len(wanted & words)
+        folded = (text or "").casefold()
+        words = set(re.findall(r"\w+", folded))
+        points += (3 if number < 2 else 1) * len(wanted & words)
         if number < 2:
-            points += sum(1 for word in wanted - words if len(word) > 3 and word in (text or ""))
+            points += sum(1 for word in wanted - words if len(word) > 3 and word in folded)
     return points
 
 

@@ -230,5 +230,11 @@ def reason_of(error: BaseException) -> str:
     """Return why a call failed, in a few words that hold nothing of what was sent or answered."""
     if isinstance(error, raised.ModelHTTPError):
         code = error.provider_error_type or error.provider_error_code or ""
-        return f"status {error.status_code}" + (f", {code[:60]}" if code.isascii() else "")
-    return type(error).__name__
+        return f"status {error.status_code}" + (f", {code[:60]}" if code.isascii() and code else "")
+    if isinstance(error, raised.ModelTimeoutError):
+        return "took too long"
+    if isinstance(error, raised.ModelConnectionError):
+        return "could not be reached"
+    if isinstance(error, raised.ModelAPIError):
+        return "refused"
+    return "no sound answer" if isinstance(error, Exception) else "interrupted"

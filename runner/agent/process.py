@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from runner.agent import present
 from runner.agent.contract import AgentReply, AgentRequest, Draft, Status
 from runner.agent.desk import Case, Desk, drafted
-from runner.agent.ledger import Ledger
+from runner.agent.ledger import Ledger, budget_of
 from runner.agent.verify import Verdict
 from runner.language.edit import write_files
 from schemas.errors import ConfigError
@@ -122,7 +122,7 @@ class SpecAgent:
         """Return which model a request would go to, and why; asks nobody."""
         desk = Desk(self.config)
         case = desk.case(with_id(request))
-        drafter = desk.drafter(case, Ledger(), self.tell)
+        drafter = desk.drafter(case, Ledger(budget_of(case.agent).request), self.tell)
         return drafter.decide(case.request, len(case.turns))
 
     async def _process(self, request: AgentRequest, tell: Teller, *, streaming: bool) -> AgentReply:
