@@ -380,6 +380,17 @@ class Members:
         """Fetch the members where one of `identities` is not known yet."""
         if all(self.user_id(identity) for identity in identities):
             return
+        await self._fetch()
+        self._lookups["strangers"] = sorted(i for i in identities if not self.user_id(i))
+
+    async def meet(self, user: str) -> None:
+        """Fetch the members where `user` is not among those known, once for each of them."""
+        met = cast("list[str]", self._lookups.get("met") or [])
+        if user and user not in met and not self.user_id(user):
+            self._lookups["met"] = sorted({*met, user})
+            await self._fetch()
+
+    async def _fetch(self) -> None:
         members: Json = {}
         try:
             async for user in pages(self._transport, "GET", "/v1/users"):
@@ -390,7 +401,6 @@ class Members:
             if error.status != 403:
                 raise
         self._lookups["members"] = members
-        self._lookups["strangers"] = sorted(i for i in identities if not self.user_id(i))
 
     async def names(self, identities: Collection[str]) -> dict[str, str]:
         """Return what people are called, by how they are known."""

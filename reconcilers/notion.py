@@ -512,6 +512,8 @@ class Notion:
             text = markdown_of(await self._body(identity))
             fields["description"] = canonical_markdown(text) or None
         editor = str(cast("Json", page.get("last_edited_by") or {}).get("id", ""))
+        if _touched(page):
+            await self._members.meet(editor)
         return Observed(
             kind,
             identity,

@@ -72,6 +72,13 @@ _EMPTY: Mapping[str, Value] = {"status": "todo", "priority": "none"}
 """What it means that a field has no value, where our words have one for that."""
 
 
+def settle_edit(edits: dict[str, Edit], name: str) -> None:
+    """Forget who edited a field, but not that its platform changed what we wrote."""
+    edit = edits.pop(name, None)
+    if edit and edit.turns:
+        edits[name] = replace(edit, by="")
+
+
 def present(binding: Binding, moved: Mapping[str, str]) -> Binding:
     """Return a binding with its address, and all that it refers to, as the specs call it now."""
     if not moved:

@@ -18,7 +18,7 @@ from reconcilers._budget import Clock, SystemClock
 from reconcilers._contract import Misses, Observed, Profile, Reconciler
 from runner.config import Config, now
 from runner.lanes import tried
-from runner.live import OURSELVES, Identities, live_values, present
+from runner.live import OURSELVES, Identities, live_values, present, settle_edit
 from runner.moves import follow
 from runner.ownership import SCHEDULED, Ownership, ownership
 from runner.platforms import platforms_of, session
@@ -246,8 +246,7 @@ class _Desk:
             here = present(binding, self._desired.moved)
             resource = self._desired.resources.get(here.address)
             noted = notice(here, seen, resource, self._desired.policy, self._profiles[key[1]])
-            stubborn = (n for n in noted.edits if noted.edits[n].turns > MOST_TURNS)
-            self.stubborn += [f"{key[1]}:{here.address} {name}" for name in stubborn]
+            self.stubborn += [f"{key[1]}:{here.address} {name}" for name in _stubborn(here, noted)]
             if noted != here:
                 # References to what moved stay as they are bound until a plan carries them over.
                 self._after[key] = replace(
@@ -327,7 +326,7 @@ def notice(
     for name in ("archived", *profile.capabilities.observable(binding.kind)):
         if name in seen.fields or name == "archived":
             drift.pop(name, None)
-            edits.pop(name, None)
+            settle_edit(edits, name)
     unchanged = profile.exact and seen.revision and seen.revision == binding.revision
     for name, value, owner in _watched(binding, seen, resource, policy, profile):
         agreed = base.get(name)
@@ -346,7 +345,7 @@ def notice(
             base |= {} if same(value, None) else {name: value}
         else:
             drift[name] = value
-        if name in drift or edit.turns > MOST_TURNS:
+        if name in drift or edit.turns:
             edits[name] = edit
     return replace(binding, base=base, drift=drift, edits=edits)
 
@@ -364,6 +363,14 @@ def _watched(
             continue
         if owner.drift == "share" or name in binding.base or name in declared:
             yield name, seen.fields[name], owner
+
+
+def _stubborn(before: Binding, after: Binding) -> Iterator[str]:
+    """Yield the fields that the platform has just changed back once too often."""
+    for name, edit in after.edits.items():
+        known = before.edits.get(name, Edit())
+        if edit.turns > max(known.turns, MOST_TURNS):
+            yield name
 
 
 def _decides(owner: Ownership, name: str) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from reconcilers._budget import Clock
 from runner.journal import Entry, Journal
-from runner.live import OURSELVES, Identities, live_values
+from runner.live import OURSELVES, Identities, live_values, settle_edit
 from runner.state.contract import Commit, Key, LogRow, ResourceRow, StateWriter
 from schemas.domain import (
     Binding,
@@ -37,7 +37,9 @@ def instant(clock: Clock) -> str:
 def agreed(binding: Binding, fields: Fields) -> Binding:
     """Return the binding with `fields` agreed on, so that they are no drift any more."""
     drift = {name: value for name, value in binding.drift.items() if name not in fields}
-    edits = {name: edit for name, edit in binding.edits.items() if name not in fields}
+    edits = dict(binding.edits)
+    for name in fields:
+        settle_edit(edits, name)
     base = {n: v for n, v in {**binding.base, **fields}.items() if not same(v, None)}
     return replace(binding, base=base, drift=drift, edits=edits)
 
@@ -292,7 +294,7 @@ def _bound(
     kept: Fields = before.drift if before and change.action != "create" else {}
     drift = {n: v for n, v in kept.items() if n not in changed}
     known: Mapping[str, Edit] = before.edits if before else {}
-    edits = {name: edit for name, edit in known.items() if name in drift}
+    edits = {name: edit for name, edit in known.items() if name in drift or edit.turns}
     for item in change.fields:
         if item.owner == "platform" and change.action != "create":
             # Should it come back changed at once, that is the platform's doing.

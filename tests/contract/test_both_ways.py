@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+import json
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.sandbox._world import World
+from runner.sandbox._platform import Call, Reply
+from runner.sandbox._world import Fault, World
 from runner.sandbox.server import Sandbox, serving
 from runner.show import read_resource
+from runner.state.contract import StateReader, StateWriter
+from runner.state.store import Reader, Writer
 from runner.status import read_status, status_text
+from runner.workspace import Workspace
 from schemas.domain import PLATFORMS, Binding
+from tests.contract.memory import MemoryTables
 from tests.contract.people import People
 from tests.contract.sandboxed import SpecRepo
 from tests.contract.story import SEED, LeapClock
@@ -22,11 +29,35 @@ from tests.contract.story import SEED, LeapClock
 STATUSES = ("done", "todo", "canceled", "in_progress")
 
 
+@dataclass(frozen=True)
+class InMemory(Workspace):
+    """A spec repo whose state is in memory."""
+
+    tables: MemoryTables = field(default_factory=MemoryTables)
+
+    def reader(self) -> StateReader:
+        return Reader(self.tables)
+
+    @contextlib.contextmanager
+    def writer(self) -> Generator[StateWriter]:
+        yield Writer(self.tables)
+
+
+@dataclass
+class Repo(SpecRepo):
+    """The same as tests edit it."""
+
+    tables: MemoryTables = field(default_factory=MemoryTables)
+
+    def workspace(self) -> Workspace:
+        return InMemory(super().workspace().config, tables=self.tables)
+
+
 @dataclass
 class Desk:
     """A spec repo that is applied, and people who work on the platforms."""
 
-    repo: SpecRepo
+    repo: Repo
     sandbox: Sandbox
     clock: LeapClock
 
@@ -77,7 +108,7 @@ def a_desk(tmp_path: Path) -> Iterator[Desk]:
 def _desks(root: Path, platforms: tuple[str, ...], **task: Any) -> Iterator[Desk]:
     clock = LeapClock()
     with serving(World(limits=False, clock=clock.time, seed=SEED)) as sandbox:
-        repo = SpecRepo(root, sandbox, platforms, project=project(**task), clock=clock)
+        repo = Repo(root, sandbox, platforms, project=project(**task), clock=clock)
         desk = Desk(repo, sandbox, clock)
         desk.apply()
         assert desk.at_rest()
@@ -119,3 +150,163 @@ def test_motions_schedule_shows_up_in_notion_and_in_the_status(tmp_path: Path) -
 
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def test_of_two_edits_the_later_one_is_followed_and_the_other_is_on_record(desk: Desk) -> None:
+    desk.edit("linear", "app/stack", status="done")
+    desk.edit("gitlab", "app/stack", status="in_progress")
+    desk.edit("motion", "app/stack", priority="urgent")
+    desk.apply()
+    assert set(desk.everywhere("app/stack", "status").values()) == {"in_progress"}
+    assert set(desk.everywhere("app/stack", "priority").values()) == {"urgent"}
+    logs = desk.repo.workspace().reader().read("sync_logs", where={"platform": ["linear"]})
+    assert ["status", "done", "in_progress"] in json.loads(str(logs[-1]["fields"]))
+    assert desk.at_rest()
+
+
+def test_of_two_edits_at_once_the_order_of_the_platforms_decides(desk: Desk) -> None:
+    there = desk.bindings("app/stack")
+    desk.clock.now = desk.clock.now // 60 * 60 + 3_600  # a full minute, to Notion as well
+    for platform, status in (("motion", "done"), ("gitlab", "canceled"), ("notion", "todo")):
+        desk.people.edit(there[platform], status=status)
+    desk.apply()
+    assert set(desk.everywhere("app/stack", "status").values()) == {"canceled"}
+    assert desk.at_rest()
+
+
+def test_the_plan_says_whose_edit_is_followed(desk: Desk) -> None:
+    desk.edit("linear", "app/stack", status="done")
+    desk.edit("notion", "app/stack", status="canceled")
+    assert not desk.repo.observe().failed
+    made = desk.repo.plan()
+    decisions = {(item.platform, item.name): item.decision for item in made.drift}
+    assert decisions == {("linear", "status"): "overrule", ("notion", "status"): "share"}
+    (by,) = {item.by for item in made.drift if item.platform == "notion"}
+    assert by == "me@example.com"
+    reasons = {change.platform: change.reason for change in made.changes}
+    assert reasons == {"linear": "overruled", "gitlab": "shared", "motion": "shared"}
+
+
+def test_an_edit_stays_recorded_until_it_has_reached_every_platform(desk: Desk) -> None:
+    desk.edit("linear", "app/stack", status="done")
+    fault = Fault("error-before", "motion", method="PATCH", times=100)
+    desk.sandbox.world.faults.append(fault)
+    desk.clock.now += 3_600
+    assert not desk.repo.apply(refresh=True).complete
+    assert desk.everywhere("app/stack", "status")["gitlab"] == "done"
+    assert desk.everywhere("app/stack", "status")["motion"] == "todo"
+    desk.sandbox.world.faults.clear()
+    desk.apply()
+    assert set(desk.everywhere("app/stack", "status").values()) == {"done"}
+    assert desk.at_rest()
+
+
+def test_an_owner_is_the_same_person_under_another_name(desk: Desk) -> None:
+    issue = desk.bindings("app/stack")["gitlab"].remote_id
+    project_id, number = issue.split("#")
+    path = f"/api/v4/projects/{project_id}/issues/{number}"
+    desk.people.ask("gitlab", "PUT", path, {"assignee_ids": [1]})
+    desk.apply()
+    assert desk.live("app/stack")["owner"] == "me"
+    owners = {p: b.base.get("owner") for p, b in desk.bindings("app/stack").items()}
+    assert owners == {"gitlab": "jwp763"} | dict.fromkeys(
+        ("linear", "notion", "motion"), "me@example.com"
+    )
+    assert desk.at_rest()
+
+
+def test_a_platform_that_joins_later_is_made_with_what_the_others_have(tmp_path: Path) -> None:
+    for desk in _desks(tmp_path, ("linear", "gitlab")):
+        desk.edit("gitlab", "app/stack", status="in_progress", description="By hand.")
+        desk.apply()
+        desk.repo.platforms = ("linear", "gitlab", "notion", "motion")
+        desk.apply()
+        assert set(desk.everywhere("app/stack", "status").values()) == {"in_progress"}
+        assert desk.bindings("app/stack")["notion"].base["description"] == "By hand."
+        assert desk.at_rest()
+
+
+def test_a_released_field_keeps_its_value_and_is_shared_from_then_on(tmp_path: Path) -> None:
+    for desk in _desks(tmp_path, PLATFORMS, due="2026-12-05", status="todo"):
+        assert desk.repo.project is not None
+        task = desk.repo.project["tasks"]["stack"]
+        del task["due"]
+        desk.apply()
+        assert desk.live("app/stack")["due"] == "2026-12-05"
+        desk.edit("notion", "app/stack", due="2027-01-31")
+        desk.apply()
+        assert set(desk.everywhere("app/stack", "due").values()) == {"2027-01-31"}
+        task["due"] = "2026-12-24"
+        desk.apply()
+        assert set(desk.everywhere("app/stack", "due").values()) == {"2026-12-24"}
+        assert "due" not in desk.live("app/stack")
+        assert desk.at_rest()
+
+
+def test_a_platform_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
+    desk.edit("linear", "app/stack", status="done")
+    desk.edit("gitlab", "app/stack", priority="high")
+    for platform in PLATFORMS:
+        desk.sandbox.world.faults.append(Fault("truncated", platform, times=100))
+    before = desk.repo.workspace().reader().version()
+    found = desk.repo.observe()
+    assert found.failed.keys() == {*PLATFORMS}
+    assert desk.repo.workspace().reader().version() == before
+    desk.sandbox.world.faults.clear()
+    desk.apply()
+    assert set(desk.everywhere("app/stack", "status").values()) == {"done"}
+    assert set(desk.everywhere("app/stack", "priority").values()) == {"high"}
+
+
+def test_platforms_that_rewrite_what_they_are_given_do_not_play_ping_pong(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Linear an automation makes high urgent, on GitLab another one makes urgent high."""
+    there = desk.bindings("app/stack")
+    echoing(
+        desk, monkeypatch, there["linear"], lambda c: b"issueUpdate" in c.body, "high", "urgent"
+    )
+    echoing(desk, monkeypatch, there["gitlab"], lambda c: c.method == "PUT", "urgent", "high")
+    desk.edit("notion", "app/stack", priority="high")
+    stubborn: list[str] = []
+    for _ in range(12):
+        desk.clock.now += 600
+        applied = desk.repo.apply(refresh=True)
+        assert applied.observed is not None
+        stubborn += applied.observed.stubborn
+    assert desk.at_rest()
+    # Each has its way, and a person is told.
+    seen = desk.everywhere("app/stack", "priority")
+    assert (seen["linear"], seen["gitlab"]) == ("urgent", "high")
+    assert stubborn[0].endswith(":app/stack priority")
+    # A person's edit still counts.
+    desk.edit("motion", "app/stack", priority="low")
+    desk.apply()
+    assert set(desk.everywhere("app/stack", "priority").values()) == {"low"}
+
+
+def echoing(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    binding: Binding,
+    writes: Callable[[Call], bool],
+    given: str,
+    made: str,
+) -> None:
+    """Have a platform change a priority a second after it was written."""
+    standin = desk.sandbox.standins[binding.platform]
+    handle = standin.handle
+    at_it = False
+
+    def handled(call: Call) -> Reply:
+        nonlocal at_it
+        reply = handle(call)
+        if writes(call) and not at_it:
+            at_it = True
+            desk.clock.now += 1
+            if desk.people.look(binding)["priority"] == given:
+                desk.people.edit(binding, priority=made)
+            at_it = False
+        return reply
+
+    monkeypatch.setattr(standin, "handle", handled)

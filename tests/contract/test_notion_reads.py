@@ -117,7 +117,7 @@ def test_observe_since_gives_what_changed_and_a_little_more(at: NotionDesk) -> N
 
     assert seen.keys() == {second}
     assert seen[second].fields["title"] == "Edited"
-    assert seen[second].updated_by == ""
+    assert seen[second].updated_by == "me@example.com"
     assert seen[second].updated_at.endswith(":00Z")
     assert first not in seen
 
