@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runner.state.contract import StateReader, StateWriter
     from runner.state.databricks import Schema
     from runner.state.engine import TableReader, TableWriter
+    from runner.state.session import Session
     from runner.state.spark import Place
     from runner.state.warehouse import Warehouse
     from schemas.spec import Settings
@@ -33,8 +34,8 @@ __all__ = [
     "lock_file",
     "no_state",
     "open_state",
-    "place_in_spark",
     "read_state",
+    "spark_at",
     "tables_at",
     "tables_at_for_writing",
 ]
@@ -144,10 +145,9 @@ def _reader(settings: Settings, backend: str, config: Config) -> TableReader:
 
             return DatabricksTables(_warehouse(settings, config), _schema(settings, config))
         case "spark":
-            from runner.state.session import open_session
             from runner.state.spark import SparkTables
 
-            return SparkTables(open_session(config.variable), place_in_spark(settings, config))
+            return SparkTables(*spark_at(settings, config))
         case _:
             from runner.state.local import LocalTables
 
@@ -161,10 +161,9 @@ def _writer(settings: Settings, backend: str, config: Config) -> TableWriter:
 
             return DatabricksWriter(_warehouse(settings, config), _schema(settings, config))
         case "spark":
-            from runner.state.session import open_session
             from runner.state.spark import SparkWriter
 
-            return SparkWriter(open_session(config.variable), place_in_spark(settings, config))
+            return SparkWriter(*spark_at(settings, config))
         case _:
             from runner.state.local import LocalWriter
 
@@ -192,7 +191,21 @@ def _prefix(settings: Settings, config: Config) -> str:
     return f"{name}_" if name else ""
 
 
-def place_in_spark(settings: Settings, config: Config) -> Place:
+def spark_at(settings: Settings, config: Config) -> tuple[Session, Place]:
+    """Return the Spark session that is there, and where it has the tables.
+
+    Raises:
+        ConfigError: there is no Spark, or it cannot have them there.
+    """
+    from runner.state.session import check_schema, open_session
+
+    session, place = open_session(config.variable), _place(settings, config)
+    if isinstance(place.where, str):
+        check_schema(session, place.where)
+    return session, place
+
+
+def _place(settings: Settings, config: Config) -> Place:
     """Return where Spark has the tables: a schema where one is named, else a folder.
 
     On Databricks that is the schema that the backend `databricks` uses, unless a folder is named.

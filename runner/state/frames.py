@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, cast
 
-from runner.state import place_in_spark, sql
+from runner.state import spark_at, sql
 from runner.state.commits import LEASE
-from runner.state.session import Session, open_session
+from runner.state.session import Session
 from runner.state.spark import Place
 from schemas.domain import Plan, canonical
 from schemas.tables import Name
@@ -132,8 +132,7 @@ def open_frames(place: Workspace) -> Frames:
     Raises:
         ConfigError: there is no Spark here.
     """
-    session = open_session(place.config.variable)
-    return Frames(session, place_in_spark(place.loaded.settings, place.config))
+    return Frames(*spark_at(place.loaded.settings, place.config))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,12 @@ _JAVA = (
 )
 
 
+_FOLDER = (
+    "name a folder with `state: {path: ...}`, or a Spark that has a catalog with SPARK_REMOTE;"
+    " for Unity Catalog use the backend databricks"
+)
+
+
 class Session(Protocol):
     """What the backend uses of a `SparkSession`, whichever of the two classes it is."""
 
@@ -136,6 +142,28 @@ def open_session(variable: Callable[[str], str]) -> Session:
             f"the Spark at SPARK_REMOTE does not answer: {_first_line(str(error))}",
             hint="check the address, sc://host:port, and that the server runs",
         ) from error
+
+
+def check_schema(session: Session, name: str) -> None:
+    """Raise where a session cannot have a schema, or would forget it when it ends.
+
+    Args:
+        session: a local one keeps its own catalog in memory only.
+        name: `schema`, or `catalog.schema`.
+
+    Raises:
+        ConfigError: says where the tables can be instead.
+    """
+    if session.conf.get("spark.sql.catalogImplementation", "") != "in-memory":
+        return
+    catalog = name.rpartition(".")[0] or "spark_catalog"
+    if catalog == "spark_catalog":
+        raise ConfigError(
+            f"this Spark session forgets the schema `{name}` when it ends, and the state with it",
+            hint=_FOLDER,
+        )
+    if not session.conf.get(f"spark.sql.catalog.{catalog}", ""):
+        raise ConfigError(f"this Spark session has no catalog `{catalog}`", hint=_FOLDER)
 
 
 @functools.cache
