@@ -237,6 +237,26 @@ def test_history_tells_what_each_run_did(engine: Engine, folder: Path) -> None:
     assert [entry.run_id for entry in state.history("a/x")] == ["r1"]
 
 
+def test_the_state_can_be_read_as_it_was_around_a_run(engine: Engine, folder: Path) -> None:
+    def row(title: str) -> ResourceRow:
+        return ResourceRow("a/b", "task", declared={"title": title}, applied_at=TEN)
+
+    state = writer(engine, folder)
+    for number, title in enumerate(("First", "Second", "Third"), 1):
+        run = Commit(f"run-{number}", "c", "apply")
+        if number != 2:
+            state.save_resources([row(title)], run)
+        state.save_bindings([replace(binding("a/b"), base={"title": title})], run)
+    before, after = reader(engine, folder).around("run-2")
+    assert [b.base["title"] for b in before.bindings()] == ["First"]
+    assert [b.base["title"] for b in after.bindings()] == ["Second"]
+    assert (
+        [r.title for r in before.resources()] == [r.title for r in after.resources()] == ["First"]
+    )
+    with pytest.raises(StateError, match="what the state was before run-9"):
+        reader(engine, folder).around("run-9")
+
+
 def test_who_holds_the_lease_and_who_lost_it(engine: Engine, folder: Path) -> None:
     stale, fresh = writer(engine, folder), writer(engine, folder)
     taken = stale.acquire_lease("r1", "me@here", 60, TEN)
