@@ -71,6 +71,24 @@ def readable_state(place: Workspace) -> StateReader:
     return state
 
 
+def expect_state(place: Workspace) -> None:
+    """Raise when there is no state in a pipeline of the default branch.
+
+    A cache that was lost must not look like a first apply, which makes everything a second time.
+
+    Raises:
+        StateError: there is none.
+    """
+    pipeline = read_pipeline(place.config.variable)
+    if pipeline is None or not pipeline.on_default_branch or place.reader().identity():
+        return
+    raise StateError(
+        "there is no state in this pipeline: it was lost, or this is the first apply",
+        hint="for the very first one, run the pipeline with TRUEUP_FIRST=1; else put the state of"
+        " the last apply, an artifact of its job, back",
+    )
+
+
 def announce_plan(place: Workspace, plan: Plan, mode: Mode) -> None:
     """Say on the merge request of this pipeline what a plan would do, once, and label the risk.
 

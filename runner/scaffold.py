@@ -131,6 +131,7 @@ def _files(start: _Start) -> Iterator[tuple[str, str]]:
     yield "specs/settings.yaml", _SETTINGS
     yield f"specs/projects/{start.key}.yaml", _project(start)
     yield ".gitlab-ci.yml", _pipeline(start)
+    yield ".gitlab/trueup.yml", _template()
     yield ".gitignore", f"# State, journals and caches: they belong to one checkout.\n{LOCAL}/\n"
     yield "README.md", _readme(start)
     schemas = json_schemas()
@@ -302,89 +303,28 @@ def _tokens(start: _Start) -> list[str]:
 
 def _pipeline(start: _Start) -> str:
     return f"""\
-# Validate everywhere, plan on merge requests, apply on the default branch.
+# Validate and plan on merge requests, apply on the default branch; .gitlab/trueup.yml says how.
 #
-# Set these under Settings > CI/CD > Variables, masked and protected (only `apply` needs them):
-# {", ".join(_tokens(start))}
-variables:
-  # Anything that pip can install: a version, a wheel, or git+https://...
-  TRUEUP_PACKAGE: trueup=={version("trueup")}
+# Set these under Settings > CI/CD > Variables, masked:
+# {", ".join(dict.fromkeys(["GITLAB_TOKEN", *_tokens(start)]))}
+include:
+  - local: .gitlab/trueup.yml
+    inputs:
+      # Anything that pip can install: a version, a wheel, or git+https://...
+      package: trueup=={version("trueup")}
 
-stages: [check, apply]
-
-default:
-  image: python:3.11-slim
-  before_script:
-    # GitPython needs git; the slim image has none.
-    - command -v git || (apt-get update -qq && apt-get install -qq --no-install-recommends git)
-    - pip install --quiet --disable-pip-version-check "$TRUEUP_PACKAGE"
+stages: [test, deploy]
 
 workflow:
   rules:
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
     - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
-
-# The state must outlive a job. `unprotect` lets merge requests read it; it also lets whoever may
-# push a branch write it, so take it out where you do not trust them, and plans on merge requests
-# then show everything as new.
-.state: &state
-  key: trueup-state
-  paths: [{LOCAL}/]
-  unprotect: true
-
-validate:
-  stage: check
-  script:
-    - trueup validate
-  after_script:
-    # Once more, as annotations on the lines of the merge request.
-    - trueup validate --format gitlab > gl-code-quality-report.json || true
-  artifacts:
-    when: always
-    reports:
-      codequality: gl-code-quality-report.json
-
-plan:
-  stage: check
-  rules:
-    - if: $CI_PIPELINE_SOURCE == "merge_request_event"
-  cache:
-    <<: *state
-    policy: pull
-  script:
-    - trueup plan
-    - trueup plan --markdown > plan.md
-    - trueup plan --json > plan.json
-  artifacts:
-    expose_as: trueup plan
-    paths: [plan.md, plan.json]
-
-apply:
-  stage: apply
-  rules:
-    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
-  # One at a time, and never broken off half-way.
-  resource_group: trueup
-  interruptible: false
-  cache:
-    <<: *state
-    when: always
-  script:
-    # A lost cache must not look like a first apply, which would make everything a second time.
-    # Run the very first pipeline with FIRST_APPLY=1; after a loss, put the state of the last
-    # apply (its artifact) back into the cache instead.
-    - |
-      if [ ! -d {LOCAL}/state ] && [ -z "$FIRST_APPLY" ]; then
-        echo "There is no state in the cache: see the comment in .gitlab-ci.yml."
-        exit 1
-      fi
-    - trueup apply --yes
-  artifacts:
-    when: always
-    access: developer
-    expire_in: 90 days
-    paths: [{LOCAL}/state]
 """
+
+
+def _template() -> str:
+    """Return the jobs of a spec repo's pipeline, a GitLab CI/CD component."""
+    return (Path(__file__).parent / "templates" / "trueup.yml").read_text(encoding="utf-8")
 
 
 def _readme(start: _Start) -> str:
@@ -427,7 +367,8 @@ trueup doctor            # says what is missing, and how to mend it
 
 `.gitlab-ci.yml` validates every change, shows the plan on merge requests, and applies the default
 branch. Put the tokens into the CI/CD variables, and run the first pipeline on the default branch
-with the variable `FIRST_APPLY=1`.
+with the variable `TRUEUP_FIRST=1`. A scheduled pipeline opens a merge request with what people
+changed on the platforms.
 
 Editors with the YAML language server complete and check the specs by the JSON Schemas in
 `{SCHEMAS}/`.

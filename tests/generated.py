@@ -105,6 +105,9 @@ def generated() -> Iterator[tuple[str, str]]:
     for name, schema in json_schemas().items():
         yield f"schemas/json/{name}.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     schema = json.dumps(operations_schema(), indent=2, ensure_ascii=False)
+    template = REPO / "runner" / "templates" / "trueup.yml"
+    # GitLab looks for the components of a project in this folder.
+    yield "templates/trueup.yml", template.read_text(encoding="utf-8")
     yield "schemas/json/operations.json", schema + "\n"
     yield "docs/operations.md", "\n".join(_operations()) + "\n"
     yield "docs/spec-reference.md", "\n".join(_reference()) + "\n"

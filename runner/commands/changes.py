@@ -96,6 +96,7 @@ def plan(
 )
 @click.argument("planfile", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @flag("--yes", "-y", is_flag=True, help="Do not ask.")
+@flag("--first", is_flag=True, help="In a pipeline: it is the first, and there is no state yet.")
 @flag("--refresh/--no-refresh", default=True, help="Ask the platforms first what people changed.")
 @flag("--max-prune", default="", metavar="N|N%", help="Allow more to be pruned than the policy.")
 @flag("--wait", default=0, metavar="SECONDS", help="Wait for another apply to end.")
@@ -112,6 +113,7 @@ def apply(
     context: click.Context,
     planfile: Path | None,
     yes: bool,
+    first: bool,
     refresh: bool,
     max_prune: str,
     wait: int,
@@ -120,11 +122,13 @@ def apply(
     as_json: bool,
 ) -> None:
     """Make the platforms match the specs."""
-    from runner.announce import reviewing
+    from runner.announce import expect_state, reviewing
     from runner.operate import apply_specs
     from runner.render import applied_json, applied_text
 
     place = workspace(context)
+    if not first:
+        expect_state(place)
     with reviewing(place, note, reviewed or "less") as review:
 
         def confirm(made: Plan) -> bool:

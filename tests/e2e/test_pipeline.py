@@ -27,7 +27,9 @@ def sandbox() -> Generator[Sandbox]:
 def clone(sandbox: Sandbox, tmp_path: Path) -> Clone:
     """A project whose specs are pushed, and applied by a pipeline."""
     made = Clone.make(sandbox, tmp_path / "clone", SPECS)
-    applied = apply(made)
+    lost = apply(made)
+    assert (lost.code, "TRUEUP_FIRST=1" in lost.err) == (1, True)
+    applied = apply(made, TRUEUP_FIRST="1")
     assert applied.code == 0, applied.err
     return made
 
