@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.agent import present
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 LABEL = "trueup"
 """The label of the agent's merge requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """An open merge request, with the spec files as it has them."""
+
+    request: MergeRequest
+    files: Mapping[str, bytes]
 
 
 def find_merge_request(config: Config, request_id: str, *, look: bool) -> MergeRequest | None:
@@ -39,6 +48,39 @@ def find_merge_request(config: Config, request_id: str, *, look: bool) -> MergeR
                 hint="set GITLAB_TOKEN, or draft with --local",
             )
         return forge.find_request(request_id) if look else None
+
+
+def read_proposal(config: Config, branch: str) -> Proposed | None:
+    """Return the open merge request of a branch, and the spec files as it has them, or `None`."""
+    with open_forge(config) as forge:
+        found = forge.find(branch)
+        if found is None or found.state != "opened":
+            return None
+        (files,) = forge.spec_files(branch)
+        return Proposed(found, files)
+
+
+def add_to_merge_request(
+    config: Config, case: Case, reply: AgentReply, proposed: Proposed
+) -> MergeRequest:
+    """Add a draft to the merge request that its conversation has opened, and say there what it is.
+
+    Raises:
+        AgentError: its operations cannot be done there any more.
+        GitError: git refused, or somebody pushed to the branch meanwhile.
+        PlatformError: GitLab refused, or could not be reached.
+    """
+    text = present.description(case.request, case.material, reply)
+    with open_forge(config) as forge:
+        revised = forge.revise(
+            proposed.request,
+            lambda files: redone(reply.draft, files, case.material),
+            reply.draft.title,
+            present.trailers(reply),
+        )
+        marker = f"<!-- trueup:request {case.request.request_id} -->"
+        forge.upsert_note(proposed.request.iid, marker, text)
+    return revised
 
 
 def open_merge_request(config: Config, case: Case, reply: AgentReply) -> MergeRequest:

@@ -24,6 +24,7 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from runner.agent import record
+    from runner.agent.deliver import Proposed
     from runner.agent.drafting import Teller
     from runner.agent.route import Decision
     from runner.config import Config
@@ -98,16 +99,18 @@ class SpecAgent:
     ) -> AsyncGenerator[AgentEvent, None]:
         """Yield what happens while a request is worked on, and the reply at the end."""
         events: asyncio.Queue[AgentEvent | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
 
         def tell(kind: str, text: str) -> None:
+            # Tools and checks run in threads of their own.
             self.tell(kind, text)
-            events.put_nowait(AgentEvent(kind, text))
+            loop.call_soon_threadsafe(events.put_nowait, AgentEvent(kind, text))
 
         async def work() -> AgentReply:
             try:
                 return await self._process(request, tell, streaming=True)
             finally:
-                events.put_nowait(None)
+                loop.call_soon(events.put_nowait, None)
 
         task = asyncio.create_task(work())
         try:
@@ -131,7 +134,9 @@ class SpecAgent:
         desk = Desk(self.config, offline=self.offline)
         if found := await asyncio.to_thread(self._found, desk, request, known):
             return found
-        case = await asyncio.to_thread(desk.case, request)
+        proposed = await asyncio.to_thread(self._proposed, desk, request)
+        files = proposed.files if proposed else None
+        case = await asyncio.to_thread(desk.case, request, files)
         context = desk.context(case)
         ledger = await asyncio.to_thread(desk.open, context, case)
         try:
@@ -142,7 +147,18 @@ class SpecAgent:
             raise
         context = drafted(context, draft, verdict)
         await asyncio.to_thread(desk.close, context, ledger)
-        return await asyncio.to_thread(self._finish, desk, case, context, draft, verdict, ledger)
+        reply = AgentReply(
+            request.request_id,
+            "",
+            cast("Status", context.status),
+            draft,
+            verdict,
+            tuple(ledger.calls),
+        )
+        if draft.operations and self.delivery != "none":
+            deliver = self._deliver
+            reply = await asyncio.to_thread(deliver, desk, case, context, reply, proposed)
+        return replace(reply, message=present.reply_text(reply))
 
     def _found(self, desk: Desk, request: AgentRequest, known: bool) -> AgentReply | None:
         """Return the reply to a request that was delivered before, or `None`.
@@ -159,38 +175,40 @@ class SpecAgent:
         found = find_merge_request(self.config, request.request_id, look=known)
         return _again(request, "open", found.url) if found else None
 
-    def _finish(
+    def _proposed(self, desk: Desk, request: AgentRequest) -> Proposed | None:
+        """Return the merge request that a request goes on from, while it is open, or `None`."""
+        if self.delivery != "merge-request" or not request.conversation:
+            return None
+        earlier = desk.remembered(request.conversation)
+        if earlier is None or not earlier.branch:
+            return None
+        from runner.agent.deliver import read_proposal
+
+        return read_proposal(self.config, earlier.branch)
+
+    def _deliver(
         self,
         desk: Desk,
         case: Case,
         context: record.Context,
-        draft: Draft,
-        verdict: Verdict,
-        ledger: Ledger,
+        reply: AgentReply,
+        proposed: Proposed | None,
     ) -> AgentReply:
-        """Deliver a draft, and save what became of it."""
-        reply = AgentReply(
-            case.request.request_id,
-            "",
-            cast("Status", context.status),
-            draft,
-            verdict,
-            tuple(ledger.calls),
-        )
-        if draft.operations and self.delivery == "local":
-            files = verdict.edited.files
-            write_files(self.config.root, self.config.specs, case.material.files, files)
-            reply = replace(reply, status="written")
+        """Deliver a draft, save what became of it, and return the reply."""
+        if self.delivery == "local":
+            before, after = case.material.files, reply.verdict.edited.files
+            write_files(self.config.root, self.config.specs, before, after)
             desk.save(replace(context, status="written"))
-        elif draft.operations and self.delivery == "merge-request":
-            from runner.agent.deliver import open_merge_request
+            return replace(reply, status="written")
+        from runner.agent.deliver import add_to_merge_request, open_merge_request
 
+        if proposed is not None:
+            opened = add_to_merge_request(self.config, case, reply, proposed)
+        else:
             opened = open_merge_request(self.config, case, reply)
-            reply = replace(reply, status="open", merge_request=opened.url)
-            desk.save(
-                replace(context, status="open", merge_request=opened.url, branch=opened.branch)
-            )
-        return replace(reply, message=present.reply_text(reply))
+        url, branch = opened.url, opened.branch
+        desk.save(replace(context, status="open", merge_request=url, branch=branch))
+        return replace(reply, status="open", merge_request=url)
 
 
 def with_id(request: AgentRequest) -> AgentRequest:

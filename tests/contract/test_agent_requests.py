@@ -234,6 +234,32 @@ def test_a_question_comes_back_and_the_conversation_goes_on(
         agent(clone, models).process_request_sync(AgentRequest("Yes", conversation="r-9"))
 
 
+def test_a_conversation_goes_on_in_the_same_merge_request(
+    clone: Clone, models: ModelServer
+) -> None:
+    agent(clone, models).process_request_sync(AgentRequest(MESSAGE, request_id="r-1"))
+    more = {**ADD, "key": "sign-out", "fields": {"title": "Sign out", "depends_on": ["sign-up"]}}
+    models.script = in_order(draft("Add signing out", operations=[more]))
+    reply = agent(clone, models).process_request_sync(
+        AgentRequest("And signing out", request_id="r-2", conversation="r-1")
+    )
+    assert reply.status == "open"
+    assert reply.merge_request.endswith("/merge_requests/1")
+    assert len(clone.requests()) == 1
+    after = clone.on_server("show", "trueup/r-1:specs/app.yaml")
+    assert "sign-up" in after
+    assert "sign-out" in after
+    (said,) = clone.api("GET", "/merge_requests/1/notes")
+    assert "> And signing out" in said["body"]
+    # Once it is closed, the conversation opens another one.
+    clone.api("PUT", "/merge_requests/1", {"state_event": "close"})
+    models.script = in_order(draft("Again", operations=[ADD]))
+    reply = agent(clone, models).process_request_sync(
+        AgentRequest("Once more", request_id="r-3", conversation="r-2")
+    )
+    assert reply.merge_request.endswith("/merge_requests/2")
+
+
 def test_a_stream_tells_what_happens(clone: Clone, models: ModelServer) -> None:
     models.script = in_order(Say(text="Let me look.", calls=(("show", {"address": "app"}),)), GOOD)
 
