@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from runner.recorder import agreed
 from runner.render import read_plan
 from runner.schedule import Stop
 from runner.state.contract import Commit, Key, RunRow
-from schemas.domain import Drift, Plan, Value
+from schemas.domain import Binding, Drift, Pending, Plan, Value
 from schemas.errors import ConfigError, TrueupError
 
 if TYPE_CHECKING:
@@ -108,11 +108,22 @@ def overwrite_drift(place: Workspace, items: Sequence[Drift]) -> None:
         found = state.bindings(addresses=sorted({address for address, _ in picked}))
         changed = [
             # What is there now is the base that the specs differ from, and a plan looks at it.
-            replace(agreed(b, fields), desired_hash="", updated_at=now(), run_id=run_id)
+            replace(_reopened(b, fields, run_id), desired_hash="", updated_at=now(), run_id=run_id)
             for b in found
             if (fields := picked.get((b.address, b.platform)))
         ]
         state.save_bindings(changed, Commit(run_id, place.desired.commit, "overwrite"))
+
+
+def _reopened(binding: Binding, fields: Mapping[str, Value], run_id: str) -> Binding:
+    """Return a binding in which what people made of some fields is what git differs from.
+
+    What they deleted is to be looked for by its marker, and made again where it is not found.
+    """
+    if "archived" not in fields:
+        return agreed(binding, fields)
+    begun = Pending("create", run_id, now())
+    return replace(binding, remote_id="", drift={}, edits={}, pending=begun)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from runner.adopt import adoption
 from runner.drift import read_drift
-from runner.operate import refresh_state
+from runner.operate import overwrite_drift, refresh_state
 from runner.sandbox._world import Fault, World
 from runner.sandbox.server import Sandbox, serving
 from schemas.domain import PLATFORMS
@@ -158,4 +158,19 @@ def test_a_read_that_fails_is_never_absence(
     assert platform in found.failed
     sandbox.world.faults.clear()
     assert repo.drift() == {}
+    assert repo.plan().changes == ()
+
+
+def test_one_of_them_is_brought_back_whatever_the_policy(
+    sandbox: Sandbox, desk: Callable[[str, str], SpecRepo]
+) -> None:
+    repo = desk("linear", "propose")
+    before = {o["id"] for o in sandbox.objects()["linear"] if o["title"] == "Pick the stack"}
+    delete(sandbox, repo, "app/stack")
+    look(repo)
+    overwrite_drift(repo.workspace(), repo.plan().drift)
+    assert [(c.action, c.reason) for c in repo.plan().changes] == [("create", "unconfirmed")]
+    assert repo.apply().complete
+    there = [o for o in sandbox.objects()["linear"] if o["title"] == "Pick the stack"]
+    assert [(o["id"] in before, o["archived"]) for o in there] == [(True, False)]
     assert repo.plan().changes == ()

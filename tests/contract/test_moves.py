@@ -1,0 +1,141 @@
+"""Renames and moves keep every remote object: nothing is destroyed and made again."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runner.sandbox._world import World
+from runner.sandbox.server import Sandbox, serving
+from runner.workspace import Workspace
+from schemas.domain import PLATFORMS
+from tests.contract.sandboxed import SpecRepo
+
+Project = dict[str, Any]
+
+PROJECT: Project = {
+    "key": "app",
+    "name": "App",
+    "milestones": {"beta": {"name": "Beta"}},
+    "tasks": {
+        "stack": {"title": "Pick the stack", "description": "Text.", "milestone": "beta"},
+        "login": {"title": "Login", "tasks": {"frames": {"title": "Wireframes"}}},
+        "ship": {"title": "Ship it", "depends_on": ["stack", "frames"]},
+    },
+}
+OTHER = {"kind": "Project", "key": "web", "name": "Web", "tasks": {"home": {"title": "Home"}}}
+
+
+class Repo(SpecRepo):
+    """A spec repo with a second project."""
+
+    other: Project = {}  # noqa: RUF012 - each repo gets its own
+
+    def workspace(self) -> Workspace:
+        (self.root / "specs").mkdir(exist_ok=True)
+        text = yaml.safe_dump(self.other, sort_keys=False)
+        (self.root / "specs" / "other.yaml").write_text(text, encoding="utf-8")
+        return super().workspace()
+
+    def bound(self) -> dict[str, str]:
+        return {b.address: b.remote_id for b in self.workspace().reader().bindings()}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with serving(World(limits=False)) as served:
+        yield served
+
+
+@pytest.fixture(params=PLATFORMS)
+def repo(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Repo:
+    made = Repo(tmp_path, sandbox, (request.param,), copy.deepcopy(PROJECT))
+    made.other = copy.deepcopy(OTHER)
+    assert made.apply().complete
+    return made
+
+
+def a_task(p: Project, _other: Project) -> None:
+    p["tasks"]["choose"] = p["tasks"].pop("stack")
+    p["tasks"]["ship"]["depends_on"] = ["choose", "frames"]
+    p["moved"] = {"stack": "choose"}
+
+
+def a_subtask_and_its_parent(p: Project, _other: Project) -> None:
+    login = p["tasks"].pop("login")
+    login["tasks"] = {"sketches": login["tasks"]["frames"]}
+    p["tasks"]["sign-in"] = login
+    p["tasks"]["ship"]["depends_on"] = ["stack", "sketches"]
+    p["moved"] = {"login": "sign-in", "frames": "sketches"}
+
+
+def a_milestone(p: Project, _other: Project) -> None:
+    p["milestones"] = {"first": {"name": "First"}}
+    p["tasks"]["stack"]["milestone"] = "first"
+    p["moved"] = {"milestones/beta": "milestones/first"}
+
+
+def a_project(p: Project, _other: Project) -> None:
+    p["key"] = "mobile"
+    p["formerly"] = ["app"]
+
+
+def to_another_parent(p: Project, _other: Project) -> None:
+    p["tasks"]["ship"]["tasks"] = {"frames": p["tasks"]["login"].pop("tasks")["frames"]}
+    p["tasks"]["ship"]["depends_on"] = ["stack"]
+
+
+def to_another_project(p: Project, other: Project) -> None:
+    other["tasks"]["login"] = p["tasks"].pop("login")
+    other["moved"] = {"app/login": "login", "app/frames": "frames"}
+    p["tasks"]["ship"]["depends_on"] = ["stack", "web/frames"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "renames"),
+    [
+        (a_task, {"app/stack": "app/choose"}),
+        (
+            a_subtask_and_its_parent,
+            {"app/login": "app/sign-in", "app/frames": "app/sketches"},
+        ),
+        (a_milestone, {"app/milestones/beta": "app/milestones/first"}),
+        (a_project, {"app": "mobile"}),
+        (to_another_parent, {}),
+        (to_another_project, {"app/login": "web/login", "app/frames": "web/frames"}),
+    ],
+)
+def test_every_object_is_kept(
+    repo: Repo,
+    sandbox: Sandbox,
+    edit: Callable[[Project, Project], None],
+    renames: dict[str, str],
+) -> None:
+    before, made = repo.bound(), _count(sandbox, repo.platforms[0])
+    assert repo.project is not None
+    edit(repo.project, repo.other)
+
+    planned = repo.plan().changes
+    assert {c.action for c in planned} <= {"move", "update"}
+    assert repo.apply().complete
+
+    def follow(address: str) -> str:
+        head, slash, tail = address.partition("/")
+        return renames.get(address, f"{renames.get(head, head)}{slash}{tail}")
+
+    assert repo.bound() == {follow(address): remote for address, remote in before.items()}
+    assert _count(sandbox, repo.platforms[0]) == made
+    assert repo.plan().changes == ()
+    assert not repo.observe().failed
+    assert repo.drift() == {}
+    assert repo.plan().changes == ()
+
+
+def _count(sandbox: Sandbox, platform: str) -> int:
+    """Return how many objects there are, those put away included; labels come and go."""
+    return sum(o.get("kind") != "label" for o in sandbox.objects()[platform])
