@@ -185,7 +185,8 @@ def description(request: AgentRequest, material: Material, reply: AgentReply) ->
         parts += ["### New links: are they meant to be there?", listed]
     if verdict.plan is not None:
         parts.append(plan_markdown(verdict.plan).rstrip())
-    parts += ["### Cost", "\n".join(_cost_rows(reply))]
+    told = f"`trueup show --request {reply.request_id}` tells the same later."
+    parts += ["### Cost", "\n".join(_cost_rows(reply)), told]
     text = "\n\n".join(parts) + "\n"
     if len(text) <= MAX_DESCRIPTION:
         return text
@@ -258,9 +259,9 @@ def _paths(material: Material, verdict: Verdict) -> Iterator[str]:
             for work in reversed(list(timeline.back(last)))
         ]
         day = last_day(finish)
-        verdict_ = "can be met" if day <= date.fromisoformat(due) else "**cannot be met**"
+        met = "can be met" if day <= date.fromisoformat(due) else "**cannot be met**"
         path = " → ".join(chain if len(chain) < 12 else [*chain[:5], "…", *chain[-5:]])
-        yield f"- `{key}` is due on {due}, done at the earliest on {day}: {verdict_}. {plain(path)}"
+        yield f"- `{key}` is due on {due}, done at the earliest on {day}: {met}. {plain(path)}"
 
 
 def _new_addresses(material: Material, verdict: Verdict) -> set[str]:
