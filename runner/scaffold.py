@@ -226,6 +226,9 @@ policy:
   # What becomes of edits that people make to declared fields on a platform:
   # propose (leave them, and show them in every plan) | revert | ignore.
   drift: propose
+  # What the pipeline may apply, as against the plan that was shown on the merge request:
+  # less (no more than that) | same | any.
+  reviewed: less
 """
 
 

@@ -385,6 +385,14 @@ class Policy(TypedDict, total=False):
             [{"fields": ["description"], "platforms": ["notion"], "drift": "ignore"}],
         ),
     ]
+    reviewed: Annotated[
+        Literal["less", "same", "any"],
+        _about(
+            "What a pipeline may apply, as against the plan shown on the merge request: no more,"
+            " the same, or anything; `less` by default.",
+            "less",
+        ),
+    ]
     deleted: Annotated[
         Literal["propose", "recreate", "release"],
         _about(

@@ -129,7 +129,8 @@ def apply(
     place = workspace(context)
     if not first:
         expect_state(place)
-    with reviewing(place, note, reviewed or "less") as review:
+    allowed = reviewed or place.loaded.settings.get("policy", {}).get("reviewed", "less")
+    with reviewing(place, note, allowed) as review:
 
         def confirm(made: Plan) -> bool:
             answer = _confirm(context, made, yes=yes, quiet=as_json)

@@ -185,6 +185,16 @@ def test_less_than_was_reviewed_is_applied(clone: Clone) -> None:
     assert apply(clone).code == 0
 
 
+def test_the_policy_can_ask_for_a_review(clone: Clone) -> None:
+    settings = {"specs/settings.yaml": "kind: Settings\npolicy: {reviewed: same}\n"}
+    clone.shell.git("checkout", "--quiet", "main")
+    clone.shell.write({**settings, "specs/app.yaml": APP.replace("Pick", "Choose")})
+    clone.shell.commit("Straight to the default branch")
+    clone.push("main")
+    result = apply(clone)
+    assert (result.code, "no plan of this commit was reviewed" in result.err) == (1, True)
+
+
 def test_merges_whose_pipeline_never_ran_are_reviewed_as_well(clone: Clone) -> None:
     first = request(clone, "one", {"specs/app.yaml": APP.replace("Pick", "Choose")})
     second = request(clone, "two", {"specs/b.yaml": "kind: Project\nkey: b\nname: B\n"}, "main")
