@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from runner.language.resources import outlines_of
 from schemas.domain import Desired, Kind, Resource, Value
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def wanted(desired: Desired, profiles: Mapping[str, Profile]) -> Iterator[tuple[str, str, str]]:
     """Yield (address, platform, fingerprint) for everything that should be bound."""
     kinds: dict[tuple[Kind, tuple[str, ...]], tuple[str, ...]] = {}
-    for resource in desired.resources.values():
+    for resource in outlines_of(desired.resources):
         shape = (resource.kind, resource.platforms)
         platforms = kinds.get(shape)
         if platforms is None:

@@ -18,7 +18,7 @@ from typing import Protocol
 from runner.child import run_to_end
 from runner.config import Config
 from runner.language.load import SUFFIXES
-from runner.language.memory import Memory
+from runner.language.memory import FILE, Memory
 from runner.plan import make_plan
 from runner.platforms import profiles_of
 from runner.state.kept import KeptReader
@@ -75,7 +75,7 @@ class Watcher:
 
     def __init__(self, config: Callable[[], Config]) -> None:
         self._config = config
-        self._memory = Memory()
+        self._memory = Memory(config().root / FILE)
         self._base: KeptReader | None = None
         self._settled = False
 
@@ -94,7 +94,6 @@ class Watcher:
                 plan = make_plan(desired, self._agreed(place), profiles_of(desired))
         except TrueupError as problem:
             error = f"{problem}: {problem.hint}" if problem.hint else str(problem)
-        self._memory.end_of_reading()
         if not self._settled:
             # What the first look has made stays; looking through it for garbage takes longer
             # than a look.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.config import Config
 from runner.language.check import check
 from runner.language.load import Loaded, load
-from runner.language.memory import Memory
+from runner.language.memory import FILE, Memory
 from runner.language.resolve import resolve
 from runner.repo import Checkout, normal_url, read_checkout
 from schemas.domain import Desired, Diagnostic
@@ -42,6 +42,10 @@ class Workspace:
         object.__setattr__(self, "config", self.config.backed_by(lambda: self._secret_scope))
 
     @cached_property
+    def _known(self) -> Memory:
+        return self.memory if self.memory is not None else Memory(self.config.root / FILE)
+
+    @cached_property
     def checkout(self) -> Checkout:
         """What git knows of the repo."""
         return read_checkout(self.config.root, self.config.specs)
@@ -51,12 +55,12 @@ class Workspace:
         """The documents under `specs/`, with whatever is wrong with their form."""
         if self.edited is not None:
             return self.edited
-        return load(self.config.root, self.config.specs, self.memory)
+        return load(self.config.root, self.config.specs, self._known)
 
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the specs, form and meaning."""
-        return (*self.loaded.diagnostics, *check(self.loaded, self.config.today, self.memory))
+        return (*self.loaded.diagnostics, *check(self.loaded, self.config.today, self._known))
 
     @cached_property
     def desired(self) -> Desired:
@@ -72,8 +76,9 @@ class Workspace:
             today=self.config.today,
             commit=self.checkout.label,
             diagnostics=[item for item in self.diagnostics if item.severity != "note"],
-            memory=self.memory,
+            memory=self._known,
         )
+        self._known.end_of_reading()
         rates = {name: self.config.rate(name) for name in desired.integrations}
         integrations = {
             name: replace(item, options={**item.options, "rate": rate})

@@ -12,13 +12,10 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import cast
 
-import schemas
-from runner.language.memory import Memory
-from schemas.values import KEY
+from runner.language.memory import Memory, code
 
 FOLDER = Path(".trueup") / "cache" / "specs"
 """Where the entries are, below the repo root."""
@@ -45,7 +42,7 @@ class Cache:
 
     def name(self, content: bytes) -> str:
         """Return the name of the entry for a file with this content."""
-        digest = hashlib.blake2b(content, digest_size=16, key=_code())
+        digest = hashlib.blake2b(content, digest_size=16, key=code())
         digest.update(self.salt.encode())
         return digest.hexdigest()
 
@@ -88,16 +85,3 @@ class Cache:
                 for path in entries:
                     if path.stem not in self._used:
                         path.unlink(missing_ok=True)
-
-
-@cache
-def _code() -> bytes:
-    """Return a hash of the code that decides what an entry holds."""
-    digest = hashlib.blake2b(KEY.encode(), digest_size=32)
-    here = Path(__file__).parent
-    words = Path(schemas.__file__).parent
-    for path in (here / "parse.py", here / "shape.py", here / "load.py"):
-        digest.update(path.read_bytes())
-    for path in (words / "spec.py", words / "values.py"):
-        digest.update(path.read_bytes())
-    return digest.digest()

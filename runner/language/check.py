@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import date
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runner.language.deadline import Planned, late, work_left
 from runner.language.islands import islands
@@ -20,7 +21,7 @@ from runner.language.load import Document, Loaded
 from runner.language.memory import Memory
 from runner.language.outline import Entry, entries, split_reference
 from runner.language.parse import MAX_PROBLEMS
-from schemas.domain import PLATFORMS, Diagnostic, Severity
+from schemas.domain import PLATFORMS, Diagnostic, Severity, Source, hash_of
 from schemas.values import RESERVED_KEYS, suggest
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ def _position(item: Diagnostic) -> tuple[str, int, int]:
     return (source.file, source.line, source.column) if source else ("", 0, 0)
 
 
+def _from_note(noted: Any) -> list[Diagnostic] | None:
+    """Return the diagnostics that were noted; `None` where there are none, or they are damaged."""
+    try:
+        items = cast("list[dict[str, Any]]", noted)
+        places = [Source(**item["source"]) if item["source"] else None for item in items]
+        return [
+            replace(Diagnostic(**item), source=place)
+            for item, place in zip(items, places, strict=True)
+        ]
+    except (TypeError, KeyError):
+        return None
+
+
 class _Checker:
     """The index of everything that can be referred to, and the problems found."""
 
@@ -73,6 +87,8 @@ class _Checker:
         for document in loaded.projects:
             self.projects.setdefault(document.data["key"], document)
         self.after: dict[str, dict[str, list[str]]] = {}
+        shared = [sorted(names) for names in (self.persons, self.unsure, self.enabled)]
+        self._around = hash_of([shared, self.known, loaded.incomplete])
         self._order: dict[int, list[Entry]] = {}
         self._tasks: dict[str, dict[str, Entry]] = {}
 
@@ -95,11 +111,10 @@ class _Checker:
 
     def island(self, island: Sequence[Document[spec.Project]], today: date, memory: Memory) -> None:
         """Report what is wrong with projects that name each other; errors are found anew."""
-        shared = (frozenset(self.persons), frozenset(self.unsure), self.known)
-        around = (shared, frozenset(self.enabled), self.loaded.incomplete, today)
-        key = ("check", around, tuple(document.identity for document in island))
         sound = all(document.content for document in island)
-        known: tuple[Diagnostic, ...] | None = memory.get(key) if sound else None
+        documents = [document.identity for document in island]
+        key = hash_of(["check", self._around, today.isoformat(), documents])
+        known = _from_note(memory.noted(key)) if sound else None
         if known is not None:
             self.found.extend(known)
             self.counts.update(Counter(item.source.file for item in known if item.source))
@@ -113,7 +128,7 @@ class _Checker:
         self.deadlines(own, today)
         found = tuple(self.found[before:])
         if sound and not any(item.severity == "error" for item in found):
-            memory.put(key, found)
+            memory.note(key, [asdict(item) for item in found])
 
     def say(
         self,

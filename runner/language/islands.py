@@ -8,7 +8,7 @@ groups as they were.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runner.language.load import Document
 from runner.language.memory import Memory
@@ -35,7 +35,7 @@ def islands(projects: Sequence[Project], memory: Memory) -> list[list[Project]]:
 
     for document in projects:
         own = top(document.data["key"])
-        for name in memory.once(("names", document.identity), lambda d=document: _names(d)):
+        for name in _names(document, memory):
             above[top(name)] = own
             own = top(own)
     groups: dict[str, list[Project]] = {}
@@ -44,9 +44,16 @@ def islands(projects: Sequence[Project], memory: Memory) -> list[list[Project]]:
     return list(groups.values())
 
 
-def _names(document: Project) -> frozenset[str]:
+def _names(document: Project, memory: Memory) -> Sequence[str]:
     """Return the keys of the projects that a project names, itself included."""
-    return frozenset(_mentions(document.data))
+    key = f"names {document.content} {document.number}"
+    noted = memory.noted(key) if document.content else None
+    if isinstance(noted, list):
+        return cast("list[str]", noted)
+    names = sorted(set(_mentions(document.data)))
+    if document.content:
+        memory.note(key, names)
+    return names
 
 
 def _mentions(data: spec.Project) -> Iterator[str]:

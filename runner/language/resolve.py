@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runner.language.check import CONTAINERS, follow, full_address
 from runner.language.load import Document, Loaded
 from runner.language.memory import Memory
 from runner.language.occurrences import occurrences
 from runner.language.outline import Entry, entries, split_reference
+from runner.language.resources import Outline, Part, Resources
 from schemas.domain import (
     PLATFORMS,
     Desired,
@@ -96,16 +97,13 @@ def resolve(
         raise SpecError(loaded.diagnostics)
     resolver = _Resolver(loaded, today, enabled)
     parts = resolver.parts(memory or Memory())
-    resources = {part.project.address: part.project for part in parts}
-    resources.update((item.address, item) for part in parts for item in part.milestones)
-    resources.update((item.address, item) for part in parts for item in part.tasks)
     moved = dict(resolver.moved(parts))
     relevant_day = today.isoformat() if any(part.occurring for part in parts) else ""
     policy = resolver.policy
     rules = asdict(policy)
     prints = [part.fingerprint for part in parts]
     return Desired(
-        resources,
+        Resources(parts),
         resolver.people,
         resolver.integrations,
         policy,
@@ -115,23 +113,6 @@ def resolve(
         hash_of([prints, moved, rules, commit, relevant_day]),
         tuple(diagnostics),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one project document asks for.
-
-    Attributes:
-        occurring: by the address of a repeating task or a part of one, what tells its occurrences
-            from each other.
-        fingerprint: a hash of the fingerprints of all its resources.
-    """
-
-    project: Resource
-    milestones: tuple[Resource, ...]
-    tasks: tuple[Resource, ...]
-    occurring: Mapping[str, Sequence[str]]
-    fingerprint: str
 
 
 class _Resolver:
@@ -148,30 +129,46 @@ class _Resolver:
         self._contexts: dict[tuple[object, tuple[str, ...]], bytes] = {}
         self._platforms: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def parts(self, memory: Memory) -> list[_Part]:
+    def parts(self, memory: Memory) -> list[Part]:
         """Return what each project asks for, in the order of their keys."""
         options = [(name, _choices(item.options)) for name, item in self.integrations.items()]
         people = [(key, _identities(item, self.everywhere)) for key, item in self.people.items()]
         around = hash_of([options, people, self.policy.horizon, self.today.isoformat()])
         return [
-            memory.once(("resolve", around, item.identity), partial(self._part, item))
+            memory.once(("part", around, item.identity), partial(self._part, item, around, memory))
             if item.content
-            else self._part(item)
+            else self._part(item, around, memory)
             for item in self.projects
         ]
 
-    def _part(self, document: Document[spec.Project]) -> _Part:
-        data, address = document.data, document.data["key"]
-        home = self.narrow(data.get("platforms"))
+    def _part(self, document: Document[spec.Project], around: str, memory: Memory) -> Part:
+        """Return what a project asks for, from an outline that was noted where there is one."""
+        make = partial(self._resources, document)
+        key = hash_of(["outline", around, *document.identity]) if document.content else ""
+        noted = memory.noted(key) if key else None
+        if noted is not None and (part := _from_note(noted, make)) is not None:
+            return part
+        tasks = _Tasks(self, document)
+        made = self._resources(document, tasks)
+        outlines = [Outline(i.address, i.kind, i.platforms, i.fingerprint) for i in made]
+        fingerprint = hash_of([[item.address, item.fingerprint] for item in made])
+        if key:
+            memory.note(key, [outlines, tasks.occurring, fingerprint])
+        return Part(outlines, tasks.occurring, fingerprint, lambda: made)
+
+    def _resources(
+        self, document: Document[spec.Project], tasks: _Tasks | None = None
+    ) -> list[Resource]:
+        """Return the project, its milestones, its tasks."""
+        data, home = document.data, self.narrow(document.data.get("platforms"))
         fields = {"title": data["name"], **_fields(data)}
         protect = data.get("protect", False)
         source = document.source()
-        project = self.resource("project", address, fields, home, source, data, protect)
-        milestones = tuple(self._milestones(document, home))
-        tasks = _Tasks(self, document, home)
-        found = tuple(tasks.resources())
-        prints = [[item.address, item.fingerprint] for item in (project, *milestones, *found)]
-        return _Part(project, milestones, found, tasks.occurring, hash_of(prints))
+        return [
+            self.resource("project", data["key"], fields, home, source, data, protect),
+            *self._milestones(document, home),
+            *(tasks or _Tasks(self, document)).resources(),
+        ]
 
     def _milestones(
         self, document: Document[spec.Project], home: tuple[str, ...]
@@ -244,7 +241,7 @@ class _Resolver:
             self._contexts[owner, platforms] = found
         return found
 
-    def moved(self, parts: Sequence[_Part]) -> Iterator[tuple[str, str]]:
+    def moved(self, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
         """Yield old and new address of everything that was renamed."""
         occurring = {address: item for part in parts for address, item in part.occurring.items()}
         for document in self.projects:
@@ -265,15 +262,13 @@ class _Resolver:
 class _Tasks:
     """The tasks of one project."""
 
-    def __init__(
-        self, resolver: _Resolver, document: Document[spec.Project], home: tuple[str, ...]
-    ) -> None:
+    def __init__(self, resolver: _Resolver, document: Document[spec.Project]) -> None:
         self.resolver = resolver
         self.document = document
         self.project = document.data["key"]
         self.defaults = document.data.get("defaults", {})
-        default = self.defaults.get("platforms")
-        self.home = home if default is None else resolver.narrow(default)
+        usual = document.data.get("platforms")
+        self.home = resolver.narrow(self.defaults.get("platforms", usual))
         given = cast("Mapping[str, object]", self.defaults)
         fields = {name: given[name] for name in DEFAULTED if name in given}
         self.base = {name: _value(value) for name, value in fields.items()}
@@ -366,6 +361,20 @@ class _Tasks:
         if "tasks" in entry.task:
             self.platforms[entry.key] = found
         return found
+
+
+def _from_note(noted: Any, make: Callable[[], Sequence[Resource]]) -> Part | None:
+    """Return what was noted of a project, unless the note is damaged."""
+    try:
+        rows, occurring, fingerprint = noted
+        names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        outlines = [
+            Outline(address, kind, names.setdefault(key := tuple(platforms), key), print_)
+            for address, kind, platforms, print_ in rows
+        ]
+        return Part(outlines, dict(occurring), str(fingerprint), make)
+    except (TypeError, ValueError):
+        return None
 
 
 def _fields(data: Mapping[str, object]) -> dict[str, Value]:
