@@ -94,6 +94,16 @@ def test_nonsense_is_an_error_that_says_who(tmp_path: Path, wire: Wire, answer: 
     assert desk.ledger.spent.microdollars > 0, "nobody can tell what it cost: the worst case stays"
 
 
+@pytest.mark.parametrize("answer", ['data: {"half', "event: x\ndata: [1]\n\n", ""])
+@pytest.mark.parametrize("wire", [wire for wire in WIRES if wire != "xai"])
+def test_a_stream_that_breaks_is_an_error(tmp_path: Path, wire: Wire, answer: str) -> None:
+    broken = in_order(Say(raw=answer))
+    with bench(tmp_path, {wire: broken}) as desk, pytest.raises(AgentError) as caught:
+        desk.draft(SMALL[wire], streaming=True)
+    assert KEY not in f"{caught.value} {desk.told}"
+    assert len(desk.ledger.calls) == len(desk.servers[wire].asked)
+
+
 BROKEN = {
     "words": Say(text="Sure, I will add a sign-up screen."),
     "half a draft": Say(calls=(("draft", '{"title": "Add a si'),)),

@@ -131,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = Asked(wire, model, body, dict(self.headers.items()), streamed)
         say = self.server_model.answer(asked)
         if say.raw is not None:
-            self._send(say.status, say.raw)
+            kind = "text/event-stream" if streamed else "application/json"
+            self._send(say.status, say.raw, kind)
         elif say.status != 200:
             self._send(say.status, json.dumps(_ERRORS[wire](say)))
         elif streamed:
