@@ -47,9 +47,11 @@ def islands(projects: Sequence[Project], memory: Memory) -> list[list[Project]]:
 def _names(document: Project, memory: Memory) -> Sequence[str]:
     """Return the keys of the projects that a project names, itself included."""
     key = f"names {document.content} {document.number}"
-    noted = memory.noted(key) if document.content else None
+    noted: object = memory.noted(key) if document.content else None
     if isinstance(noted, list):
-        return cast("list[str]", noted)
+        known = cast("list[object]", noted)
+        if all(isinstance(name, str) for name in known):
+            return cast("list[str]", known)
     names = sorted(set(_mentions(document.data)))
     if document.content:
         memory.note(key, names)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from runner.language.check import CONTAINERS, follow, full_address
 from runner.language.load import Document, Loaded
@@ -372,6 +372,8 @@ def _from_note(noted: Any, make: Callable[[], Sequence[Resource]]) -> Part | Non
             Outline(address, kind, names.setdefault(key := tuple(platforms), key), print_)
             for address, kind, platforms, print_ in rows
         ]
+        if not {outline.kind for outline in outlines} <= set(get_args(Kind)):
+            return None
         return Part(outlines, dict(occurring), str(fingerprint), make)
     except (TypeError, ValueError):
         return None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from runner.language.check import check
 from runner.language.load import load
-from runner.language.memory import Memory
+from runner.language.memory import FILE, Memory
 from runner.language.resolve import resolve
 from schemas.domain import Desired, Diagnostic
 from tests.specrepo import COMMON, TODAY, write
@@ -92,6 +96,7 @@ def test_what_is_remembered_changes_no_finding(tmp_path: Path):
                 (tmp_path / "specs" / f"p{number}.yaml").unlink()
             fresh, remembered = found(tmp_path, today), found(tmp_path, today, memory)
             assert remembered == fresh
+            assert found(tmp_path, today, Memory(tmp_path / FILE)) == fresh
             if fresh[1] is not None and remembered[1] is not None:
                 valid += 1
                 assert list(remembered[1].resources) == list(fresh[1].resources)
@@ -106,6 +111,44 @@ def test_what_was_not_asked_for_is_dropped():
     assert memory.get("a") == 1
     memory.end_of_reading()
     assert (memory.get("a"), memory.get("b")) == (1, None)
+
+
+def test_notes_outlast_the_process(tmp_path: Path):
+    memory = Memory(tmp_path / FILE)
+    memory.note("a", [1])
+    memory.end_of_reading()
+    later = Memory(tmp_path / FILE)
+    assert (later.noted("a"), later.noted("b")) == ([1], None)
+
+
+@pytest.mark.parametrize("junk", ["", "{", "[]", "[" * 9000, '{"code": "of another version"}'])
+def test_notes_that_cannot_be_read_are_none(tmp_path: Path, junk: str):
+    path = tmp_path / FILE
+    path.parent.mkdir(parents=True)
+    path.write_text(junk)
+    assert Memory(path).noted("a") is None
+
+
+DAMAGED: list[Any] = [1, "x", [], [[]], [[["a", "b", [], "f"]], {}, "f"], [[0]]]
+
+
+@pytest.mark.parametrize("junk", DAMAGED)
+def test_damaged_notes_change_no_finding(tmp_path: Path, junk: object):
+    write(tmp_path, "kind: Project\nkey: app\nname: App\ntasks: {a: {title: A}}\n")
+    found(tmp_path, TODAY, Memory(tmp_path / FILE))
+    fresh = found(tmp_path, TODAY)
+    notes = json.loads((tmp_path / FILE).read_text())
+    damaged = {key: note if key == "code" else junk for key, note in notes.items()}
+    (tmp_path / FILE).write_text(json.dumps(damaged))
+    assert len(damaged) > 2
+    assert found(tmp_path, TODAY, Memory(tmp_path / FILE)) == fresh
+
+
+def test_a_folder_that_cannot_be_written_is_no_problem(tmp_path: Path):
+    (tmp_path / ".trueup").write_text("a file where the folder should be")
+    memory = Memory(tmp_path / FILE)
+    memory.note("a", 1)
+    memory.end_of_reading()
 
 
 def test_a_thing_is_made_once():
