@@ -343,6 +343,34 @@ def test_a_revision_answers_each_thread(clone: Clone, models: ModelServer) -> No
     assert revise(configured(clone, models), 1, lambda _kind, _text: None) is None
 
 
+def test_the_commands_do_the_same(clone: Clone, models: ModelServer) -> None:
+    shell = clone.shell
+    shell.environment |= {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": f"{models.url}/v1",
+        "TRUEUP_TODAY": "2026-11-24",
+    }
+    drafted = shell.done("draft", "--json", "--request-id", "r-1", MESSAGE).json()
+    assert drafted["status"] == "open"
+    assert drafted["merge_request"].endswith("/merge_requests/1")
+    assert shell.done("revise", "!1").out == "nobody waits for an answer\n"
+    comment(clone, "Call it registration")
+    renamed = {
+        "op": "update_task",
+        "task": "app/sign-up",
+        "set": {"title": "Build the registration screen"},
+        "why": "The reviewer asks for it",
+    }
+    models.script = in_order(draft("Rename it", operations=[renamed], answers=["Renamed."]))
+    revised = shell.done("revise", "!1", "--json").json()
+    assert revised["touched"] == ["app/sign-up"]
+    assert "registration" in clone.on_server("show", "trueup/r-1:specs/app.yaml")
+    refused = shell.trueup("revise", "!9")
+    assert refused.code == 1
+    assert "Traceback" not in refused.err
+    assert shell.git("status", "--porcelain") == ""
+
+
 def test_a_review_cannot_reach_beyond_its_merge_request(clone: Clone, models: ModelServer) -> None:
     web = APP.replace("key: app", "key: web").replace("App", "Web")
     clone.branch("main", {"specs/web.yaml": web})
