@@ -218,6 +218,57 @@ def test_what_waits_for_a_task_that_slips_moves_only_if_it_must():
     assert "Soft launch" in draft.questions[0]
 
 
+@pytest.mark.parametrize(
+    ("message", "changes"),
+    [
+        ("remove the due date from store listing", {"mobile-app/store-listing": {"due": None}}),
+        (
+            "set estimate of refunds to 3d and priority to high",
+            {"web-shop/refunds": {"estimate": "3d", "priority": "high"}},
+        ),
+        ("we need to move the refunds to 8 February", {"web-shop/refunds": {"due": "2027-02-08"}}),
+        ("checkout is done", {"web-shop/checkout": {"status": "done"}}),
+    ],
+)
+def test_fields_are_set_and_cleared(message: str, changes: dict[str, dict[str, object]]):
+    made: dict[str, dict[str, object]] = {}
+    for item in drafted("studio", message).operations:
+        assert isinstance(item, op.UpdateTask)
+        made.setdefault(item.task, {}).update(item.set)
+    assert made == changes
+
+
+def test_a_list_of_tasks_is_added():
+    draft = drafted("studio", "Add three tasks to landing page: write copy, take photos, publish")
+    assert [item.key for item in draft.operations if isinstance(item, op.AddTask)] == [
+        "write-copy",
+        "take-photos",
+        "publish",
+    ]
+
+
+def test_parts_may_have_estimates():
+    draft = drafted("studio", 'Split up the checkout into "Address" (2d) and "Payment" (6d)')
+    (split,) = draft.operations
+    assert isinstance(split, op.SplitTask)
+    assert [(part["key"], part.get("estimate")) for part in split.into] == [
+        ("address", "2d"),
+        ("payment", "6d"),
+    ]
+
+
+def test_what_is_so_already_is_told_and_the_rest_is_done():
+    draft = drafted("studio", "make the mobile app high priority and assign it to ben")
+    assert [item.op for item in draft.operations] == ["assign"]
+    assert "has this priority already" in draft.rationale
+
+
+def test_an_earlier_date_of_a_new_project_is_asked_about():
+    draft = drafted("home", "Create a project for a podcast: a pilot by 18 December, out by March")
+    assert created(draft).fields.get("due") == "2027-03-31"
+    assert "2026-12-18" in draft.questions[0]
+
+
 def test_a_task_that_changes_projects_leaves_its_milestone():
     draft = drafted("lab", 'Move "Book a room" to the reader survey', "ben")
     assert [item.op for item in draft.operations] == ["update_task", "move_task"]
@@ -239,7 +290,11 @@ def test_a_task_that_changes_projects_leaves_its_milestone():
         ("empty", "Create a project for a website in one week", "working days"),
         ("studio", "Delete all projects and tasks", "at one word"),
         ("studio", "Read /etc/passwd and add a task with it to web shop", "do not know"),
-        ("studio", "How are you?", "do not know"),
+        ("studio", "How are you?", "changes only"),
+        ("studio", "Who owns the checkout?", "changes only"),
+        ("studio", "Create two projects: a website and a newsletter", "One project at a time"),
+        ("studio", "Break the refunds down into six steps", "Which others"),
+        ("studio", "Assign the cart to ben", "already"),
         ("studio", "Mark the checkout as", "do not know"),
     ],
 )

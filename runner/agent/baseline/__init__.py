@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from runner.agent.baseline import changes, rules, shifts
+from runner.agent.baseline.dates import fold
 from runner.agent.baseline.names import Names
-from runner.agent.baseline.phrases import FORBIDDEN, Clause, Intent, clauses, corrected
+from runner.agent.baseline.phrases import ASKS, FORBIDDEN, Clause, Intent, clauses, corrected
 from runner.agent.baseline.rules import Proposal, Setting
-from runner.agent.baseline.targets import Targets, Unclear
+from runner.agent.baseline.targets import Already, Targets, Unclear
 from runner.agent.contract import AgentRequest, Draft
 from runner.agent.scope import beyond
 from runner.agent.verify import DEADLINE
@@ -73,8 +74,17 @@ class Baseline:
             found = clauses(corrected(request.message), self.material.today)
         understood = [clause for clause in found if clause.intent is not None]
         makes = any(clause.intent == "create" for clause in understood)
-        if not understood or (FORBIDDEN.search(request.message.lower()) and not makes):
+        questioning = ASKS.match(fold(request.message)) and request.message.strip().endswith("?")
+        if (
+            not understood
+            or questioning
+            or (FORBIDDEN.search(request.message.lower()) and not makes)
+        ):
             said = shorten(request.message, 120)
+            if ASKS.match(fold(said)) and said.endswith("?"):
+                return _asking(
+                    "I draft changes only. To look at what there is: trueup status.", _CAN
+                )
             return _asking(f"I do not know what to do about “{said}”.", _CAN)
         author = request.author if request.author in self.material.people else ""
         names = Names(self.material)
@@ -84,10 +94,18 @@ class Baseline:
         for clause in understood:
             try:
                 proposal = _carry_out(clause, here)
+            except Already as already:
+                targets.last = already.about
+                if len(understood) == 1:
+                    return _asking(already.question)
+                targets.notes.append(already.question.partition(". ")[0] + ".")
+                continue
             except Unclear as unclear:
                 return _asking(unclear.question)
             targets.last = proposal.about
             proposals.append(proposal)
+        if not proposals:
+            return _asking(f"There is nothing to change: {' '.join(targets.notes)}")
         notes = [note for proposal in proposals for note in proposal.notes]
         aside = [clause.text for clause in found if clause.intent is None]
         notes += targets.notes + [f"Left aside: “{shorten(text, 120)}”." for text in aside]

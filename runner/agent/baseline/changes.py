@@ -17,7 +17,7 @@ from runner.agent.baseline.phrases import (
     blanked,
 )
 from runner.agent.baseline.rules import Proposal, Setting, first_word, named, why
-from runner.agent.baseline.targets import Unclear
+from runner.agent.baseline.targets import Already, Unclear
 from runner.agent.baseline.wording import key_of
 from schemas import operations as op
 from schemas.operands import MilestoneFields, ProjectFields, TaskFields
@@ -79,7 +79,7 @@ def assign(clause: Clause, here: Setting) -> Proposal:
         if item.address not in names.named or names.owner_of(item.address) != to
     ]
     if not owned:
-        raise Unclear(f"{found[0]} belongs to `{to}` already. Which one do you mean?")
+        raise Already(f"{found[0]} belongs to `{to}` already. Which one do you mean?", found)
     done = op.Assign(to=to, items=[item.address for item in owned], why=why(clause))
     what = named(owned)
     title = f"Give {what} to {names.people[to]['name']}" if to else f"Take the owner off {what}"
@@ -154,9 +154,8 @@ def label(clause: Clause, here: Setting) -> Proposal:
     ]
     shown = ", ".join(labels)
     if not changed:
-        raise Unclear(
-            f"{'None of them has' if off else 'They all have'} {shown} already. What is missing?"
-        )
+        have = "None of them has" if off else "They all have"
+        raise Already(f"{have} {shown} already. What is missing?", found)
     done = op.Label(
         items=[item.address for item in changed],
         add=[] if off else labels,
@@ -202,7 +201,7 @@ def priority(clause: Clause, here: Setting) -> Proposal:
         if wanted != now:
             proposal.operations.append(update_of(item, {"priority": wanted}, why(clause)))
     if not proposal.operations:
-        raise Unclear(f"{found[0]} has this priority already. Which one do you mean?")
+        raise Already(f"{found[0]} has this priority already. Which one do you mean?", found)
     proposal.title = f"Set the priority of {named(found)} to {value or _STEPS[at]}"
     return proposal
 
@@ -305,8 +304,33 @@ _REMOVE_WORDS = re.compile(
 )
 
 
+_FIELD = re.compile(
+    r"\b(?:the\s+)?(?P<name>due\s+dates?|deadlines?|start(?:\s+dates?)?|owners?|estimates?|priorit(?:y|ies)"
+    r"|description|frist|echeance|fecha\s+limite)\s+(?:of|from|on|for|von|vom|de|du)\s+"
+)
+_FIELD_NAMES = {
+    "star": "start",
+    "owne": "owner",
+    "esti": "estimate",
+    "prio": "priority",
+    "desc": "description",
+}
+
+
+def _clear(clause: Clause, match: re.Match[str], here: Setting) -> Proposal:
+    """Clear a field of what is named behind it."""
+    found = here.targets.some(clause.text[match.end() :])
+    name = _FIELD_NAMES.get(match["name"][:4], "due")
+    value = "none" if name == "priority" else None
+    made = [update_of(item, {name: value}, why(clause)) for item in found]
+    called = "due date" if name == "due" else name
+    return Proposal(f"Clear the {called} of {named(found)}", made, about=found)
+
+
 def archive(clause: Clause, here: Setting) -> Proposal:
-    """Take projects, tasks or milestones out of the specs."""
+    """Take projects, tasks or milestones out of the specs; or clear one of their fields."""
+    if (field := _FIELD.search(clause.folded)) is not None:
+        return _clear(clause, field, here)
     text = clause.bare()
     gaps = [match.span() for match in _REMOVE_WORDS.finditer(fold(text))]
     rest = blanked(text, gaps)

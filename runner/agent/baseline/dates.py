@@ -27,7 +27,10 @@ _PLAIN = {
 
 def fold(text: str) -> str:
     """Return text in small letters without accents, character for character as long as before."""
-    plain = (unicodedata.normalize("NFKD", c)[0] for c in text.translate(_PLAIN))
+    text = text.translate(_PLAIN)
+    if text.isascii():
+        return text.lower()
+    plain = (unicodedata.normalize("NFKD", c)[0] for c in text)
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in plain)
 
 

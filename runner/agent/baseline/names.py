@@ -242,6 +242,10 @@ class Names:
         alike = [{word for word, _ in self._alike(token)} for token in tokens]
         return all(words & some for some in alike if some)
 
+    def content(self, text: str) -> list[str]:
+        """Return the words of a text that may name something."""
+        return [word for word in _WORD.findall(fold(text)) if word not in _STOP]
+
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text that no title holds."""
         tokens = [word for word in _WORD.findall(fold(text)) if word not in _STOP]

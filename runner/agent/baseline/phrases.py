@@ -45,7 +45,7 @@ _PLAN = (
     r"(?:plan|organi[sz]e|prepare|plane|organisiere|planifie|organise|prepare|planifica|organiza"
     r"|prepara)\s+(?:an?|the|our|my|eine?n?|das|die|den|unsere?n?|une?|le|la|notre|el|un|una|nuestr[oa])\b"
     r"|\b(?:want|need|would\s+like|have)\s+to\s+(?:build|launch|develop|make|organi[sz]e|write|migrate"
-    r"|move|redesign|hire|run|set\s+up|create|plan)\b"
+    r"|redesign|hire|run|set\s+up|create|plan)\b"
     r"|\bbreak\s+down\s+(?:building|launching|migrating|organi[sz]ing)\b"
 )
 _PROJECT = r"projects?|projekte?s?|projets?|proyectos?"
@@ -113,6 +113,10 @@ _STATUS = (
 )
 _MOVE = r"move|put|transfer|verschiebe|verschieb|deplace[rz]?|mueve|mover|relocate|lift|nest"
 _ARCHIVE = r"archive|archiviere?n?|archive[rz]|archivar|archiva|shelve"
+_FIELDS = (
+    r"(?:its|the|their|die|la|le)?\s*(?:priority|owner|due\s+date|deadline|estimate|prioritat|frist)"
+    r"\s+(?:to|as|is|auf)"
+)
 _VERBS = "|".join(
     (
         *(_CREATE, _SHIFT, _ASSIGN, _LABEL, _REMOVE, _SPLIT, _BREAK, _RENAME, _ARCHIVE, _MOVE),
@@ -156,8 +160,10 @@ _RULES: Final[tuple[tuple[Intent, str, Literal["", "day", "length", "time"]], ..
         "",
     ),
     ("assign", _ASSIGN, ""),
+    ("due", r"(?:start|begin|beginn|commence|empieza)s?", "day"),
     ("move", _MOVE, ""),
     ("create", _PLAN, ""),
+    ("add_task", r"(?:add|fuge|ajoute[rz]?|anade|agrega)", ""),
     ("priority", r"(?:raise|lower|increase|decrease|bump|more\s+important|less\s+important)", ""),
 )
 _COMPILED: Final[tuple[tuple[Intent, re.Pattern[str], str], ...]] = tuple(
@@ -170,6 +176,12 @@ FORBIDDEN: Final = re.compile(
     r"|prior|above)|/merge|/approve|force[\s-]push|passwort|mot\s+de\s+passe|contrasena)\b"
 )
 """What no request about projects and tasks needs."""
+
+ASKS: Final = re.compile(
+    r"^\W*(?:who|what|when|where|which|how|is|are|does|do|wer|was|wann|wie|welche[rs]?|ist|qui|que|quand"
+    r"|quelle?s?|comment|est-ce|quien|cuando|cual|como|donde)\b"
+)
+"""A question about the specs rather than a change of them."""
 
 EARLIER: Final = re.compile(
     r"\b(?:forward|earlier|sooner|pull|bring|advance|vor|vorziehen|fruher|avance[rz]?|plus\s+tot"
@@ -213,9 +225,9 @@ _REST = re.compile(
 """That nothing else is to change goes without saying."""
 _QUOTED = re.compile(r'"([^"\n]{1,200})"|(?<!\w)\'([^\'\n]{1,200})\'(?!\w)|`([^`\n]{1,200})`')
 _JOINT = re.compile(
-    rf"(?:[.;!?]\s+|\n+|,?\s+(?:and|then|und|dann|et|puis|y|luego|e)\s+|,\s+)"
-    rf"(?=(?:please\s+|then\s+|also\s+|bitte\s+|dann\s+|ensuite\s+|luego\s+|tambien\s+)*(?:{_VERBS})\b)"
-    rf"|[.;!?]\s+|\n+"
+    rf"(?:(?<!\s\d)(?<!\s\d\d)[.;!?]\s+|\n+|,?\s+(?:and|then|und|dann|et|puis|y|luego|e)\s+|,\s+)"
+    rf"(?=(?:please\s+|then\s+|also\s+|bitte\s+|dann\s+|ensuite\s+|luego\s+|tambien\s+)*(?:{_VERBS}|{_FIELDS})\b)"
+    rf"|(?<!\s\d)(?<!\s\d\d)[.;!?]\s+|\n+"
 )
 
 
@@ -321,6 +333,8 @@ def _adds(before: Clause, clause: Clause) -> bool:
     """Return whether a clause only says more about the one before it."""
     if before.intent == "create":
         return clause.intent in {None, "due", "estimate"}
+    if before.intent in {"split", "add_task"} and ":" in before.text:
+        return True
     if before.intent in {"split", "add_task", "break_down"}:
         return clause.intent is None and not re.match(r"(?:please|can|could)\b", clause.folded)
     follows = r"\bdepend|\bafter\s+it\b|\bdownstream\b|\babhang|\bdependen\b"

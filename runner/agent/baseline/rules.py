@@ -76,7 +76,7 @@ def named(found: Sequence[Named]) -> str:
     """Return what to call things in the title of a draft."""
     if len(found) > 2:
         return f"{len(found)} {'tasks' if found[0].kind == 'task' else 'items'}"
-    shown = [f"“{item.title}”" if item.kind == "task" else item.title for item in found]
+    shown = [item.title if item.kind == "project" else f"“{item.title}”" for item in found]
     return " and ".join(shown)
 
 
@@ -97,6 +97,8 @@ def create(clause: Clause, here: Setting) -> Proposal:
     name = project_name(clause, people)
     if not name:
         raise Unclear("What is the new project for, and by when is it to be done?")
+    if _SEVERAL.search(clause.folded):
+        raise Unclear("One project at a time: what is the first one for, and by when?")
     key = key_of(name, ())
     if (there := names.projects.get(key)) is not None or (there := _same_name(name, names)):
         known = f"{there['name']} (`{there['key']}`)"
@@ -134,9 +136,17 @@ def create(clause: Clause, here: Setting) -> Proposal:
             f"No deadline was named, so nothing has a due date. By the estimates, one person needs"
             f" until about {plan.end}. Is that the deadline?"
         )
-    if clause.days and any(item.doubt for item in clause.days):
+    if any(item.doubt for item in clause.days):
         proposal.questions.append(_doubt(clause))
+    earlier = {item.as_due for item in clause.days if item.role != "start"} - {due}
+    proposal.questions += [f"What is to be done by {day}?" for day in sorted(earlier)]
     return proposal
+
+
+_SEVERAL = re.compile(
+    r"\b(?:two|three|four|several|some|\d|zwei|drei|deux|trois|dos|tres)\s+(?:new\s+|neue\s+)?"
+    r"(?:projects|projekte|projets|proyectos)\b"
+)
 
 
 def _same_name(name: str, names: Names) -> spec.Project | None:
@@ -151,11 +161,10 @@ def _window(clause: Clause, here: Setting) -> tuple[date, date | None]:
     first = starts[0].as_start if starts else here.today + timedelta(days=1)
     first = on_working_day(max(first, here.today), later=True)
     ends = [item for item in clause.days if item.role != "start"]
-    ends.sort(key=lambda item: item.role != "due")
     lengths = [item.length for item in clause.lengths if item.length and not item.length.minutes]
     due = None
     if ends:
-        due = ends[0].as_due
+        due = max(item.as_due for item in ends)
     elif lengths:
         due = lengths[0].after(first if starts else here.today)
         due = on_working_day(due, later=False)
@@ -219,44 +228,78 @@ _BELOW = re.compile(
 
 
 def add_task(clause: Clause, here: Setting) -> Proposal:
-    """Add one task, with whatever the clause says of it."""
+    """Add one task, with whatever the clause says of it, or those of a list."""
+    if _TASKS_NOUN.search(clause.folded) is not None and len(clause.quotes) < 2:
+        return _add_tasks(clause, here)
     title, rest = _title_of_task(clause, here)
     project = here.targets.project(rest)
     if not title:
         raise Unclear(f"What is the new task of {project} to be called?")
     fields: NewTask = {"title": title}
-    lookups = {"depends_on": _AFTER, "parent": _BELOW}
-    found: dict[str, Named] = {}
-    for name, pattern in lookups.items():
-        match = pattern.search(fold(rest))
-        if match is not None:
-            begin, end = match.span("what")
-            found[name] = here.targets.one(rest[begin:end], ("task",), project.key)
-            rest = blanked(rest, [match.span()])
+    after, rest = _one_named(_AFTER, rest, project.key, here)
+    parent, rest = _one_named(_BELOW, rest, project.key, here)
+    if after is not None:
+        fields["depends_on"] = [after]
     if owner := here.owner(rest) or next(iter(here.names.persons(rest, here.author)), None):
         fields["owner"] = owner
     if priority := first_word(PRIORITIES, rest):
         fields["priority"] = cast("spec.Priority", priority)
-    for item in clause.lengths:
-        if item.length is not None:
-            fields["estimate"] = format_estimate(item.length.work)
-    for item in clause.days:
-        if item.role == "start":
-            fields["start"] = item.as_start.isoformat()
-        else:
-            fields["due"] = item.as_due.isoformat()
     if milestone := _milestone(rest, project.key, here):
         fields["milestone"] = milestone
-    if "depends_on" in found:
-        fields["depends_on"] = [found["depends_on"].key]
+    _add_times(fields, clause)
     key = key_of(title, here.taken(project.key))
-    parent = found["parent"].key if "parent" in found else None
     return Proposal(
         f"Add “{title}” to {project.title}",
         [op.AddTask(project=project.key, key=key, parent=parent, fields=fields, why=why(clause))],
         about=(Named("task", f"{project.key}/{key}", project.key, key, title),),
         firm=True,
     )
+
+
+def _one_named(
+    pattern: re.Pattern[str], text: str, project: str, here: Setting
+) -> tuple[str | None, str]:
+    """Return the key of a task that a text names in a place, and the text without it."""
+    match = pattern.search(fold(text))
+    if match is None:
+        return None, text
+    begin, end = match.span("what")
+    found = here.targets.one(text[begin:end], ("task",), project)
+    return found.key, blanked(text, [match.span()])
+
+
+def _add_times(fields: NewTask, clause: Clause) -> None:
+    """Give a new task the dates and the estimate that a clause names."""
+    for item in clause.times:
+        if item.length is not None:
+            fields["estimate"] = format_estimate(item.length.work)
+        elif item.role == "start":
+            fields["start"] = item.as_start.isoformat()
+        else:
+            fields["due"] = item.as_due.isoformat()
+
+
+_TASKS_NOUN = re.compile(r"\b(?:tasks|tickets|todos|aufgaben|taches|tareas)\b(?=[^:]*(?::|$))")
+
+
+def _add_tasks(clause: Clause, here: Setting) -> Proposal:
+    """Add the tasks of a list behind a colon."""
+    head, colon, tail = clause.bare().partition(":")
+    project = here.targets.project(head)
+    titles = [tidy(part) for part in _list(tail)]
+    titles = [title[:1].upper() + title[1:] for title in titles if title]
+    if not colon or not titles:
+        raise Unclear(f"Which tasks for {project}? List them behind a colon: first, second, third.")
+    taken = here.taken(project.key)
+    proposal = Proposal(f"Add {len(titles)} tasks to {project.title}", firm=True)
+    for title in titles:
+        key = key_of(title, taken)
+        taken.add(key)
+        fields: NewTask = {"title": title}
+        made = op.AddTask(project=project.key, key=key, fields=fields, why=why(clause))
+        proposal.operations.append(made)
+        proposal.about += (Named("task", f"{project.key}/{key}", project.key, key, title),)
+    return proposal
 
 
 def _title_of_task(clause: Clause, here: Setting) -> tuple[str, str]:
@@ -347,6 +390,16 @@ _NUMBER_WORDS = {
     )
     for word in words.split()
 }
+_COUNTED = re.compile(
+    rf"\b(\d{{1,2}}|{'|'.join(_NUMBER_WORDS)})\s+(?:\w+\s+)?"
+    r"(?:(?:sub)?tasks|steps|parts|pieces|unteraufgaben|schritte|teile|etapes|pasos|partes)\b"
+)
+
+
+def _number(word: str) -> int:
+    return _NUMBER_WORDS.get(word) or int(word)
+
+
 _ORDERLY = re.compile(
     r"\b(?:in\s+(?:that|this)\s+order|one\s+after\s+(?:the\s+other|another)|in\s+sequence|sequentially"
     r"|nacheinander|l'un(?:e)?\s+apres\s+l'autre|uno\s+tras\s+otro|una\s+tras\s+otra)\b"
@@ -365,7 +418,7 @@ def split(clause: Clause, here: Setting) -> Proposal:
     listed = text[cut.end() :].strip(" .")
     count = _COUNT.match(fold(listed))
     if count is not None and not count["rest"].strip(" :,"):
-        number = _NUMBER_WORDS.get(count["count"]) or int(count["count"])
+        number = _number(count["count"])
         titles = [f"{task.title} ({i} of {number})" for i in range(1, number + 1)]
     else:
         listed = listed[count.start("rest") :].strip(" :,") if count is not None else listed
@@ -377,17 +430,27 @@ def split(clause: Clause, here: Setting) -> Proposal:
         raise Unclear(f"Into which parts shall {task} be split?")
     taken = here.taken(task.project)
     parts: list[Part] = []
-    for number, title in enumerate(titles, 1):
+    for number, written in enumerate(titles, 1):
+        title, estimate = _with_estimate(written)
         own = (
             f"{task.key}-{number}" if count is not None and title.startswith(task.title) else title
         )
         key = key_of(own, taken)
         taken.add(key)
-        parts.append({"key": key, "title": title})
+        part: Part = {"key": key, "title": title}
+        if estimate is not None:
+            part["estimate"] = estimate
+        parts.append(part)
     done = op.SplitTask(
         task=task.address, into=parts, one_by_one=orderly is not None, why=why(clause)
     )
     return Proposal(f"Split “{task.title}” into {len(parts)}", [done], about=(task,))
+
+
+def _with_estimate(title: str) -> tuple[str, str | None]:
+    """Return a title without the estimate behind it, `Payment (6d)`, and the estimate."""
+    match = re.fullmatch(r"(?P<title>.+?)[\s\"'”]*\(\s*(?P<work>\d+\s*[mhdw])\s*\)", title)
+    return (match["title"], match["work"].replace(" ", "")) if match is not None else (title, None)
 
 
 def _list(text: str) -> list[str]:
@@ -406,6 +469,7 @@ def break_down(clause: Clause, here: Setting) -> Proposal:
     """Break a task into the steps that one of its kind usually has, or a project into tasks."""
     text = clause.bare()
     cut = _INTO.search(fold(text))
+    count = _COUNTED.search(fold(text), cut.end()) if cut is not None else None
     text = text[: cut.start()] if cut is not None else text
     gaps = [match.span() for match in _BREAK_WORDS.finditer(fold(text))]
     found = here.targets.one(blanked(text, gaps), ("task", "project"))
@@ -418,7 +482,11 @@ def break_down(clause: Clause, here: Setting) -> Proposal:
     estimate = entry.task.get("estimate")
     taken = here.taken(found.project)
     parts: list[Part] = []
-    for key, title, work in steps_for(found.title, estimate):
+    steps = steps_for(found.title, estimate)
+    if count is not None and _number(count[1]) > len(steps):
+        shown = ", ".join(title.lower() for _, title, _ in steps)
+        raise Unclear(f"I know {len(steps)} steps for {found}: {shown}. Which others are there?")
+    for key, title, work in steps:
         name = key_of(f"{found.key} {key}", taken)
         taken.add(name)
         part: Part = {"key": name, "title": f"{found.title}: {title[0].lower()}{title[1:]}"}

@@ -39,6 +39,18 @@ class Unclear(Exception):
         self.question = question
 
 
+class Already(Unclear):
+    """There is nothing to change.
+
+    Attributes:
+        about: what the clause was about.
+    """
+
+    def __init__(self, question: str, about: tuple[Named, ...]) -> None:
+        super().__init__(question)
+        self.about = about
+
+
 class Targets:
     """Finds what clauses speak of.
 
@@ -82,6 +94,8 @@ class Targets:
             return self._all(text)
         lookup = self.names.find(text, _narrowed(text, kinds), within)
         if not lookup.found and self.last and _PRONOUN.search(folded):
+            return tuple(item for item in self.last if item.kind in kinds) or self.last
+        if not lookup.found and self.last and not self.names.content(text):
             return tuple(item for item in self.last if item.kind in kinds) or self.last
         parts = [part for part in _LIST.split(text) if part.strip()]
         if lookup.one is None and len(parts) > 1:
