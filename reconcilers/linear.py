@@ -50,6 +50,7 @@ from reconcilers._linear_graphql import (
     query,
 )
 from reconcilers._linear_read import Reader
+from reconcilers._linear_steps import by_id, create_step, foreign, update_step
 from reconcilers._linear_survey import survey
 from reconcilers._transport import Transport
 from schemas.domain import Change, FieldChange, Kind
@@ -65,16 +66,6 @@ __all__ = ["FIELDS", "PROFILE", "Linear", "canonical", "price", "transport"]
 BATCH = 50
 """Issues in one `issueBatchCreate`, by the schema's own words."""
 
-_PAYLOADS: Mapping[Kind, str] = {
-    "project": "success objects: project { id url updatedAt }",
-    "milestone": "success objects: projectMilestone { id updatedAt project { url } }",
-    "task": "success objects: issue { id url updatedAt }",
-}
-_INPUTS: Mapping[Kind, str] = {
-    "project": "Project",
-    "milestone": "ProjectMilestone",
-    "task": "Issue",
-}
 _ASIDE = {
     ("archive", "project"): "projectDelete",  # goes to the trash; `projectArchive` is deprecated
     ("archive", "task"): "issueArchive",
@@ -184,11 +175,16 @@ class _Job:
 
 @dataclass(slots=True)
 class _Request:
-    """The steps of one request, and whose they are."""
+    """The steps of one request, and whose they are.
+
+    Attributes:
+        unfound: whether a tie was to be removed that was not there under its id.
+    """
 
     steps: list[Step] = field(default_factory=list[Step])
     mains: dict[int, list[_Job]] = field(default_factory=dict[int, list[_Job]])
     extras: dict[int, tuple[Draft, Extra]] = field(default_factory=dict[int, tuple[Draft, Extra]])
+    unfound: bool = False
 
     def add_main(self, step: Step, jobs: list[_Job]) -> None:
         self.mains[len(self.steps)] = jobs
@@ -212,7 +208,9 @@ class _Request:
                 failed = (jobs, receipt.problem)
         for i, (draft, extra) in self.extras.items():
             problem = receipts[i].problem
-            if problem and extra.failed(problem):
+            if problem and problem.missing and extra.forgive == "missing":
+                self.unfound = True
+            elif problem and extra.failed(problem):
                 draft.lack(f"{extra.what}: {problem.message}", complete=False)
         return failed
 
@@ -425,14 +423,14 @@ class Linear:
         to_make = [job for job in jobs if not job.made]
         for job in to_make:
             if job.kind != "task":
-                request.add_main(_create(job.kind, job.draft.input), [job])
+                request.add_main(create_step(job.kind, job.draft.input), [job])
         tasks = [job for job in to_make if job.kind == "task"]
         memberships = [
             (job.draft.input.get("projectId"), job.draft.input["teamId"]) for job in tasks
         ]
         request.steps += self._joins(memberships)
         if len(tasks) == 1:
-            request.add_main(_create("task", tasks[0].draft.input), tasks)
+            request.add_main(create_step("task", tasks[0].draft.input), tasks)
         elif tasks:
             issues = {"issues": [job.draft.input for job in tasks]}
             request.add_main(
@@ -533,7 +531,7 @@ class Linear:
         request = _Request()
         job = _Job(operation, draft, stub=Stub(change.remote_id, "", ""))
         if back and change.kind in _BACK:
-            request.add_main(_by_id(_BACK[change.kind], change), [job])
+            request.add_main(by_id(_BACK[change.kind], change), [job])
         if "container" in names_changed and change.kind == "task":
             self._keep_status(draft, operation, names)
         if names.team and change.kind == "task" and names_changed & {"container", "project"}:
@@ -543,11 +541,15 @@ class Linear:
             # The other teams stay: their issues would leave the project.
             draft.input["teamIds"] = self._with_known(change.remote_id, job.teams)
         if draft.input:
-            request.add_main(_update(change.kind, change.remote_id, draft.input), [job])
+            request.add_main(update_step(change.kind, change.remote_id, draft.input), [job])
         request.add_extras(draft)
         failed = request.settle(await mutate(self._transport, request.steps))
         if failed:
             raise self._refusal(change, failed[1])
+        if request.unfound:
+            # What people had tied before it was imported has an id of its own.
+            removals = await foreign(self._transport, change, self._links)
+            await mutate(self._transport, removals)
         return job.written()
 
     def _joins(self, pairs: Sequence[tuple[object, object]]) -> list[Step]:
@@ -563,7 +565,7 @@ class Linear:
         steps: list[Step] = []
         for project, teams in joining.items():
             all_teams = self._with_known(project, teams)
-            steps.append(_update("project", project, {"teamIds": all_teams}))
+            steps.append(update_step("project", project, {"teamIds": all_teams}))
             self._directory.remember_teams(project, all_teams)
         return steps
 
@@ -587,7 +589,7 @@ class Linear:
 
     async def _put_aside(self, operation: Operation, how: Literal["archive", "delete"]) -> Written:
         change = operation.change
-        (receipt,) = await mutate(self._transport, [_by_id(_ASIDE[how, change.kind], change)])
+        (receipt,) = await mutate(self._transport, [by_id(_ASIDE[how, change.kind], change)])
         if receipt.problem and not receipt.problem.missing:
             raise self._refusal(change, receipt.problem)
         stub = receipt.objects[0] if receipt.objects else Stub(change.remote_id, "", "")
@@ -601,25 +603,3 @@ def _with_others(operation: Operation, item: FieldChange) -> FieldChange:
     before, after = set(strings(item.before)), set(strings(item.after))
     there = set(strings(operation.drift.get("labels", item.before)))
     return replace(item, after=tuple(sorted(there - (before - after) | after)))
-
-
-def _create(kind: Kind, values: Mapping[str, object]) -> Step:
-    name = _INPUTS[kind]
-    field_name = f"{name[0].lower()}{name[1:]}Create"
-    return Step(field_name, {"input": (f"{name}CreateInput!", values)}, _PAYLOADS[kind])
-
-
-def _update(kind: Kind, object_id: str, values: Mapping[str, object]) -> Step:
-    name = _INPUTS[kind]
-    return Step(
-        f"{name[0].lower()}{name[1:]}Update",
-        {"id": ("String!", object_id), "input": (f"{name}UpdateInput!", values)},
-        _PAYLOADS[kind],
-    )
-
-
-def _by_id(mutation: str, change: Change) -> Step:
-    told = (
-        "success" if change.kind == "milestone" else "success objects: entity { id url updatedAt }"
-    )
-    return Step(mutation, {"id": ("String!", change.remote_id)}, told)

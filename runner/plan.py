@@ -9,7 +9,7 @@ with what changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from runner.live import Agreement, Identities, agreements, present
@@ -194,7 +194,7 @@ class _Builder:
         if not binding.remote_id:
             self.create(resource, binding.platform, binding)
             return
-        here = present(binding, self.context.moved)
+        here = self._present(binding)
         after = self._projected(resource, binding.platform)
         if "archived" in here.drift:
             self._gone(resource, binding)
@@ -274,6 +274,18 @@ class _Builder:
             self.settled.append(what)
         if said is not None:
             self.diagnostics.append(said)
+
+    def _present(self, binding: Binding) -> Binding:
+        """Return a binding as the specs call everything now.
+
+        Where a milestone is but a word on its tasks, that word stays what it was.
+        """
+        here = present(binding, self.context.moved)
+        profile = self.context.profiles[binding.platform]
+        word = binding.base.get("milestone")
+        if word is None or profile.capabilities.supports("milestone", "create"):
+            return here
+        return replace(here, base={**here.base, "milestone": word})
 
     def keep_imported(self, count: int) -> None:
         """Say that what was imported is in no spec yet, and stays."""

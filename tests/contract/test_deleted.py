@@ -23,7 +23,7 @@ PROJECT: dict[str, Any] = {
     "name": "App",
     "tasks": {
         "stack": {"title": "Pick the stack", "description": "Text.", "due": "2026-12-05"},
-        "login": {"title": "Design the login", "depends_on": ["stack"]},
+        "login": {"title": "Design the login"},
     },
 }
 

@@ -221,6 +221,20 @@ tasks:
     )
     repo.at_rest()
 
+    # What people tied by hand can be untied by the specs.
+    text = repo.read("projects/mobile-app").replace("    depends_on: [pick-stack]\n", "")
+    text = text.replace("depends_on: [pick-stack]", "depends_on: []")
+    link = "    links:\n      - {url: https://example.com/notes, title: Notes}\n"
+    text = text.replace(link, "    links: []\n").replace(
+        "milestone: beta\n", "milestone: beta\n    depends_on: []\n"
+    )
+    repo.write("projects/mobile-app", text)
+    assert repo.apply().complete
+    there = {o["title"]: o for o in repo.sandbox.objects()["linear"]}
+    assert there["Design the login screen"]["blocked_by"] == []
+    assert there["Pick the stack"]["links"] == []
+    repo.at_rest()
+
 
 def test_a_gitlab_project_is_imported_without_a_trace_on_it(repo: Repo) -> None:
     gitlab = Gitlab(repo.people)
