@@ -7,12 +7,14 @@ import contextlib
 import functools
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
 
 from schemas.errors import ConfigError
 
@@ -130,6 +132,7 @@ def open_session(variable: Callable[[str], str]) -> Session:
         if active is None and variable("DATABRICKS_RUNTIME_VERSION"):
             return cast("Session", SparkSession.builder.getOrCreate())
         return active or _local(variable("TRUEUP_SPARK_JARS"))
+    _knock(remote)
     try:
         return cast("Session", SparkSession.builder.remote(remote).getOrCreate())
     except ImportError as error:
@@ -140,6 +143,20 @@ def open_session(variable: Callable[[str], str]) -> Session:
     except PySparkException as error:
         raise ConfigError(
             f"the Spark at SPARK_REMOTE does not answer: {_first_line(str(error))}",
+            hint="check the address, sc://host:port, and that the server runs",
+        ) from error
+
+
+def _knock(remote: str) -> None:
+    """Raise where nobody listens; Spark's client would go on trying for ten minutes."""
+    parts = urlsplit(remote)
+    try:
+        address = (parts.hostname or "", parts.port or 15002)
+        with socket.create_connection(address, timeout=30):
+            return
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the Spark at SPARK_REMOTE does not answer: {error}",
             hint="check the address, sc://host:port, and that the server runs",
         ) from error
 

@@ -34,10 +34,12 @@ class Shell:
 
     Attributes:
         environment: besides the bare necessities; no setting of the machine's user gets in.
+        patience: seconds that a command may take.
     """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    patience: float = 120
 
     def run(self, *command: str | Path, **more: str) -> Result:
         """Run a command and return what became of it; `more` is added to the environment."""
@@ -50,7 +52,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=self.patience,
         )
         return Result(result.returncode, result.stdout, result.stderr)
 
