@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +16,15 @@ from runner.agent.baseline.phrases import clauses, corrected
 from runner.agent.baseline.templates import GENERIC, TEMPLATES, Template, template_for
 from runner.agent.baseline.wording import key_of, project_name
 from runner.agent.contract import AgentRequest, Draft, Scope
+from runner.agent.material import Material
 from runner.agent.verify import verify
+from runner.language.load import read_files
+from runner.scaffold import scaffold
 from schemas import operations as op
+from schemas.domain import PLATFORMS
 from schemas.operands import NewTask
 
+REPO = Path(__file__).parent.parent.parent
 ALL = (*TEMPLATES, GENERIC)
 
 
@@ -188,6 +195,24 @@ def test_the_request_of_the_mission():
     assert [item.get("due") for item in fields.get("milestones", {}).values()][-1] == "2027-02-24"
     assert len(leaves(fields.get("tasks", {}))) >= 12
     assert all(task.get("estimate") for task in leaves(fields.get("tasks", {})))
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["this repo", "after init"])
+def test_the_demos_draft_is_good_in_the_demos_repo(tmp_path: Path, own: bool):
+    if own:
+        shutil.copytree(REPO / "specs", tmp_path / "specs")
+    else:
+        scaffold(tmp_path, PLATFORMS, "My first project", TODAY)
+    files, problems = read_files(tmp_path, Path("specs"))
+    place = Material(files, TODAY, material("empty").state, problems=problems)
+    request = AgentRequest("Create a project for building a mobile app with a 3-month deadline")
+    draft = Baseline(place).propose(request)
+    verdict = verify(draft, request, place)
+    assert verdict.accepted
+    assert not draft.questions
+    assert not verdict.late
+    assert verdict.edited.files.keys() == {"specs/projects/mobile-app.yaml"}
+    assert created(draft).fields.get("owner") == "me"
 
 
 def test_the_same_request_gives_the_same_draft():
