@@ -19,7 +19,6 @@ from runner.imports.drafting import Draft, Wish, draft
 from runner.imports.joining import FOREIGN, Choose, join
 from runner.imports.places import Places
 from runner.lanes import Links
-from runner.language.check import CONTAINERS
 from runner.language.edit import Edited, Files, apply_operations, write_files
 from runner.language.load import Loaded, load_files, read_files
 from runner.lease import leased, who
@@ -113,6 +112,8 @@ class _Import:
         self.run_id = new_run_id()
         if any(item.severity == "error" for item in place.diagnostics):
             raise SpecError(place.diagnostics)
+        self.opened: Platform = for_platform(platform, place.desired.reconcilers)
+        self.option = self.opened.profile.container
         config = place.config
         self.folder = config.specs.relative_to(config.root).as_posix()
         self.files, self.problems = read_files(config.root, config.specs)
@@ -120,8 +121,7 @@ class _Import:
         self.loaded = self._edited(self.connecting)[1] if self.connecting else place.loaded
         self.desired = replace(place, edited=self.loaded).desired
         options = self.desired.integrations[platform].options
-        self.container = container or str(options.get(CONTAINERS[platform], ""))
-        self.opened: Platform = for_platform(platform)
+        self.container = container or str(options.get(self.option, ""))
 
     def run(self, dry_run: bool) -> Imported:
         if dry_run:
@@ -194,7 +194,7 @@ class _Import:
         if not container:
             raise ConfigError(
                 f"{self.platform} is not connected, and it is not said where to look",
-                hint=f"name the {CONTAINERS[self.platform]} with --in",
+                hint=f"name the {self.option} with --in",
             )
         document = {
             "platform": self.platform,
