@@ -98,6 +98,7 @@ _FLEETING = {
     "createdTime",
     "updatedTime",
     "completedTime",
+    "Scheduled",  # is shown in Notion from the next observation on
 }
 SEED = Seed(labels=("product", "design", "mobile"))
 """Motion's API cannot make labels, so they are there before."""
