@@ -26,7 +26,8 @@ from runner.agent.route import Policy, named_projects
 from runner.agent.verify import Verdict, verify
 from runner.workspace import Workspace
 from schemas.domain import hash_of
-from schemas.errors import AgentError
+from schemas.errors import AgentError, ConfigError
+from schemas.values import suggest
 
 if TYPE_CHECKING:
     from runner.agent.drafting import ModelDrafter, Teller
@@ -83,7 +84,7 @@ class Desk:
             files: the spec files that it is about; those of the work tree where it is `None`.
 
         Raises:
-            ConfigError: it goes on from a request that nobody remembers.
+            ConfigError: it goes on from a request that nobody remembers, or comes from nobody.
         """
         reader, config = self.place.reader(), self.config
         turns: tuple[record.Turn, ...] = ()
@@ -93,6 +94,9 @@ class Desk:
         if files is not None:
             material = replace(material, files=files, problems=())
         author = request.author or _author(material, self.place.checkout.author)
+        if author and author not in material.people:
+            hint = suggest(author, material.people) or "give a key of the People specs"
+            raise ConfigError(f"nobody is called `{author}`", hint=hint)
         material = replace(material, today=_local_today(config.today, material, author))
         scope = request.scope
         said = "\n".join((*(turn.request for turn in turns), request.message))
@@ -145,8 +149,18 @@ class Desk:
     def drafter(
         self, case: Case, ledger: Ledger, tell: Teller, *, streaming: bool = False
     ) -> ModelDrafter:
-        """Return who drafts with models; it knows their keys, and no other credential."""
-        from runner.agent.drafting import ModelDrafter
+        """Return who drafts with models; it knows their keys, and no other credential.
+
+        Raises:
+            ConfigError: what talks to models is not installed.
+        """
+        try:
+            from runner.agent.drafting import ModelDrafter
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "what talks to models is not installed",
+                hint="pip install 'trueup[agent]', or draft without a model: --offline",
+            ) from error
 
         access = read_access(self.config.variable)
         return ModelDrafter(

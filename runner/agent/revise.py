@@ -139,11 +139,12 @@ def _case(desk: Desk, review: Review) -> Case:
         )
     original = review.request.branch.removeprefix(PREFIX)
     remembered = desk.remembered(original)
+    people = {key for item in load_files(review.files).people for key in item.data["people"]}
     request = AgentRequest(
         _message(review),
         f"{original[:80]}-r{secrets.token_hex(3)}",
         conversation=original if remembered else "",
-        author=remembered.who if remembered else "",
+        author=remembered.who if remembered and remembered.who in people else "",
         scope=Scope(projects=review.projects, new_projects=0),
     )
     return desk.case(request, review.files)

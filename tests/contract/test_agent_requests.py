@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -298,6 +299,10 @@ def test_who_asks_is_known_by_git_and_lives_somewhere(clone: Clone, models: Mode
     system = json.dumps(models.asked[0].body["system"])
     assert "The request comes from `me`" in system
     assert "Today is Tuesday, 2026-11-24" in system
+    with pytest.raises(ConfigError, match="nobody is called `mee`") as caught:
+        agent(clone, models).process_request_sync(AgentRequest(MESSAGE, author="mee"))
+    assert "`me`" in caught.value.hint
+    assert len(models.asked) == 1
 
 
 def test_a_request_names_what_it_may_touch(clone: Clone, models: ModelServer) -> None:
@@ -381,6 +386,19 @@ def test_a_review_cannot_reach_beyond_its_merge_request(clone: Clone, models: Mo
     with pytest.raises(AgentError, match="web is out of the request's scope"):
         revise(configured(clone, models), 1, lambda _kind, _text: None)
     assert clone.on_server("rev-list", "--count", "main..trueup/r-1") == "1"
+
+
+def test_without_the_extra_it_says_what_to_install(
+    clone: Clone, models: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "runner.agent.drafting", None)
+    with pytest.raises(ConfigError, match="not installed") as caught:
+        agent(clone, models).process_request_sync(AgentRequest(MESSAGE))
+    assert "trueup[agent]" in caught.value.hint
+    offline = SpecAgent(configured(clone, models), delivery="none", offline=True)
+    reply = offline.process_request_sync(AgentRequest("Add a task to app: Paint the door, 2h"))
+    assert reply.status in {"drafted", "asking"}
+    assert not models.asked
 
 
 def test_no_credential_reaches_what_talks_to_models(clone: Clone, models: ModelServer) -> None:
