@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runner.config import now
 from runner.ownership import SCHEDULED
+from runner.prune import is_imported
 from runner.render import SIGNS, Paint, shown
 from schemas.domain import Action, Binding, Kind
 from schemas.errors import ConfigError
@@ -153,7 +154,7 @@ def _platform_status(
         platform=name,
         health=health,
         bound=sum(bool(binding.remote_id) for binding in bindings),
-        pending=sum(binding.pending is not None for binding in bindings),
+        pending=sum(b.pending is not None and not is_imported(b) for b in bindings),
         drifted=sum(bool(binding.drift) for binding in bindings),
         open=Counter(change.action for change in plan.changes if change.platform == name),
         last_success=last_success,

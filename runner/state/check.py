@@ -91,7 +91,10 @@ def _bindings(reader: StateReader, rows: list[dict[str, object]]) -> Iterator[Di
                 f"{key} is bound to nothing, and nothing is pending",
                 _RESTORE.format("bindings"),
             )
-        if row["pending"] is not None and not (lease and _run_of(row["pending"]) == lease.run_id):
+        begun = _pending_of(row["pending"])
+        # What was imported waits for the specs, not for anything to be done.
+        waits = begun.get("action") == "bind" or (lease and begun.get("run_id") == lease.run_id)
+        if row["pending"] is not None and not waits:
             yield _problem(
                 "warning",
                 "left-pending",
@@ -125,12 +128,12 @@ def _shared(
         )
 
 
-def _run_of(pending: object) -> object:
+def _pending_of(pending: object) -> dict[str, object]:
     try:
         value = json.loads(str(pending))
     except ValueError:
-        return None
-    return cast("dict[str, object]", value).get("run_id") if isinstance(value, dict) else None
+        return {}
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _is_json(text: str) -> bool:
