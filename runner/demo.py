@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -16,11 +17,13 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from runner.branch import Remote, git_environment
 from runner.render import Paint
+from runner.sandbox._world import TOKENS
 from runner.status import counted
 from schemas.domain import PLATFORMS
 from schemas.errors import SpecError
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     _Task = tuple[Document[spec.Project], str, tuple[str, ...]]
 
 _ENGINE = ("TRUEUP_STATE_BACKEND", "TRUEUP_SPARK_JARS", "TRUEUP_DATABRICKS_WAREHOUSE_ID")
+
+REQUEST = "Create a project for building a mobile app with a 3-month deadline"
 
 MOST = 14
 """Of a longer output, the demo shows the beginning and the end."""
@@ -145,7 +150,8 @@ def run_demo(root: Path, *, keep: bool, colour: bool) -> None:
                 _environment({**_engine(), **sandbox.environment()}),
                 _state(folder, keep=keep),
             ):
-                _Story(folder, repo, sandbox, Paint(colour)).tell(own=(root / "specs").is_dir())
+                story = _Story(folder, repo, sandbox, Paint(colour), seed.projects[0])
+                story.tell(own=(root / "specs").is_dir())
     finally:
         if keep:
             click.echo(f"\nEverything is still in {folder}")
@@ -226,12 +232,17 @@ def _environment(variables: Mapping[str, str]) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Story:
-    """The demo at work: what it says, runs and edits."""
+    """The demo at work: what it says, runs and edits.
+
+    Attributes:
+        project: the path of the repo on the sandbox's GitLab.
+    """
 
     folder: Path
     repo: Repo
     sandbox: Sandbox
     paint: Paint
+    project: str
 
     def tell(self, *, own: bool) -> None:
         """Run every scene in order."""
@@ -251,6 +262,7 @@ class _Story:
         if self.prune(other_than=edited):
             self.command("plan")
             self.command("apply", "--yes")
+        self.draft()
         self.narrate("Where we stand, and how we got here:")
         self.command("status")
         if edited:
@@ -265,7 +277,7 @@ class _Story:
         """Show a command as one would type it, run it, and show what it says."""
         from runner.cli import cli
 
-        typed = " ".join(("$ trueup", *arguments))
+        typed = f"$ trueup {shlex.join(arguments)}"
         click.echo(f"\n{self.paint('1', typed)}")
         colour = "--color" if self.paint.colour else "--no-color"
         output = io.StringIO()
@@ -312,6 +324,42 @@ class _Story:
                 self._show_diff(f"Drop {address}")
                 return True
         return False
+
+    def draft(self) -> None:
+        """Have a request drafted, look at the merge request, merge it, and apply."""
+        home = Remote(f"{self.sandbox.url('gitlab')}/{self.project}.git", password=TOKENS["gitlab"])
+        environment = git_environment(home)
+        self.repo.create_remote("origin", home.url)
+        self.repo.git.push("--quiet", "origin", "HEAD:refs/heads/main", env=environment)
+        self.narrate(
+            "A request in plain words becomes a merge request on the sandbox's GitLab, pushed over"
+            " HTTP.\nRules draft it here; with the key of a model, a model does."
+        )
+        self.command("draft", "--offline", REQUEST)
+        request = next(iter(self.merge_requests()), None)
+        if request is None:
+            return  # It asks something back: about these specs, the request is not clear.
+        self.narrate(f"!{request['iid']} is {request['title']}: {request['web_url']}")
+        self.repo.git.fetch("--quiet", "origin", request["source_branch"], env=environment)
+        click.echo(self.repo.git.log("-1", "--stat", "--format=%s%n%n%(trailers)", "FETCH_HEAD"))
+        for line in _shortened(str(request["description"]).splitlines(), MOST):
+            click.echo(f"  | {line}".rstrip())
+        self.narrate("Somebody reviews and merges it, and the pipeline applies the default branch:")
+        self.merge_requests(request["iid"])
+        self.repo.git.fetch("--quiet", "origin", "main", env=environment)
+        self.repo.git.merge("--quiet", "--ff-only", "FETCH_HEAD")
+        self.command("apply", "--yes")
+
+    def merge_requests(self, merge: int = 0) -> list[dict[str, Any]]:
+        """Merge one by its number, or return all, by GitLab's API."""
+        import httpx
+
+        path = f"/api/v4/projects/{self.project.replace('/', '%2F')}/merge_requests"
+        url = self.sandbox.url("gitlab") + path
+        headers = {"PRIVATE-TOKEN": TOKENS["gitlab"]}
+        if merge:
+            httpx.put(f"{url}/{merge}/merge", headers=headers).raise_for_status()
+        return cast("list[dict[str, Any]]", httpx.get(url, headers=headers).json())
 
     def _rewrite(
         self, document: Document[spec.Project], path: tuple[str, ...], before: str, after: str

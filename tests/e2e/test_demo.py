@@ -19,6 +19,8 @@ STORY = [
     "apply --yes",
     "plan",
     "apply --yes",
+    "draft --offline 'Create a project for building a mobile app with a 3-month deadline'",
+    "apply --yes",
     "status",
 ]
 
@@ -37,6 +39,10 @@ def test_the_demo_tells_the_whole_story_and_leaves_nothing_behind(
     assert "4 to update" in result.out
     assert "4 to archive" in result.out
     assert "failed" not in result.out
+    assert "!1 is Create the project Mobile app: https://gitlab.example/" in result.out
+    assert "\nTrueup-Request: 2" in result.out
+    assert " specs/projects/mobile-app.yaml | " in result.out
+    assert "92 applied" in result.out
     assert result.out.rstrip().splitlines()[-4].startswith("  trueup init")
     assert list(scratch.iterdir()) == []
     assert sorted(path.name for path in shell.folder.iterdir()) == [".git"]
