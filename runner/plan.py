@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from runner.live import Agreement, Identities, agreements, present
+from runner.live import Agreement, Identities, agreements, decided, present
 from runner.moves import pair_moves
 from runner.order import in_order
 from runner.ownership import SCHEDULED, ownership
@@ -395,7 +395,9 @@ class _Builder:
         return {
             name: self._identities.local(name, item.value, platform)
             for name, item in self._agreed(resource).items()
-            if name in writable and self._owner(name, resource, platform) == "platform"
+            if name in writable
+            and decided(name, item.value)
+            and self._owner(name, resource, platform) == "platform"
         }
 
     def _shared(self, resource: Resource, here: Binding) -> list[FieldChange]:
