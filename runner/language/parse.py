@@ -253,6 +253,7 @@ class _Reader:
         self.refused: list[Mapping] = []
         self.count = 0
         self.expanded = 0
+        self.words: dict[str, Plain] = dict(_WORDS)
 
     def read(self) -> None:
         """Read all documents.
@@ -268,20 +269,22 @@ class _Reader:
         holder: list[Plain] | Mapping = self.documents
         key: str | None = None
         at: yaml.Event | None = None
-        while not isinstance(event := get(), events.StreamEndEvent):
+        # This loop is most of the time that a file takes: hence `type` rather than `isinstance`.
+        while type(event := get()) is not events.StreamEndEvent:
             self.count += 1
-            if isinstance(event, events.ScalarEvent):
+            if type(event) is events.ScalarEvent:
                 text = event.value
                 plain = not event.style and (not text or text[0] in _SUSPECT)
                 special = plain or event.tag is not None or event.anchor is not None
                 value = self._scalar(event, text) if special else text
-                if not isinstance(holder, Mapping):
-                    holder.append(value)
-                elif key is None:
-                    key, at = self._key(event, text, value, holder), event
-                else:
+                if type(holder) is not Mapping:
+                    cast("list[Plain]", holder).append(value)
+                elif key is not None:
                     holder[key] = value
                     key = None
+                else:
+                    known = special or text in holder
+                    key, at = self._key(event, text, value, holder) if known else text, event
             elif isinstance(event, events.CollectionStartEvent):
                 holder = self._begin(event, holder, key, at)
                 key = at = None
@@ -362,8 +365,8 @@ class _Reader:
 
     def _plain(self, event: yaml.ScalarEvent, text: str) -> Plain:
         """Return what a plain scalar means that may be something else than text."""
-        if text in _WORDS:
-            return _WORDS[text]
+        if text in self.words:
+            return self.words[text]
         if _INT.fullmatch(text):
             return int(text, 16) if text.startswith("0x") else int(text)
         if _AMBIGUOUS.fullmatch(text):
@@ -373,7 +376,9 @@ class _Reader:
                 hint = f"{hint}, or write {'true' if text.lower() in {'yes', 'on'} else 'false'}"
             self._refuse(event, "ambiguous-scalar", message, hint)
             return text
-        return float(text) if len(text) < 40 and _FLOAT.fullmatch(text) else text
+        value = float(text) if len(text) < 40 and _FLOAT.fullmatch(text) else text
+        self.words[text] = value
+        return value
 
     def _tagged(self, event: yaml.ScalarEvent, text: str, tag: str) -> Plain:
         """Return the value of a scalar with a tag; only the core schema's are understood."""
