@@ -253,6 +253,13 @@ def test_what_waits_for_a_task_that_slips_moves_only_if_it_must():
         ),
         ("we need to move the refunds to 8 February", {"web-shop/refunds": {"due": "2027-02-08"}}),
         ("checkout is done", {"web-shop/checkout": {"status": "done"}}),
+        (
+            "Push offline mode and push messages by one week",
+            {
+                "mobile-app/offline-mode": {"due": "2027-01-22"},
+                "mobile-app/push-messages": {"due": "2027-01-27"},
+            },
+        ),
     ],
 )
 def test_fields_are_set_and_cleared(message: str, changes: dict[str, dict[str, object]]):
@@ -340,6 +347,12 @@ def test_a_request_stays_within_its_scope():
 def test_words_taken_for_others_are_told():
     draft = drafted("studio", "assign the chekout to ana")
     assert "“chekout” was taken for “checkout”" in draft.rationale
+
+
+def test_what_asks_for_something_else_is_asked_about():
+    draft = drafted("studio", "Push the refunds by a day and start the cart")
+    assert len(draft.operations) == 1
+    assert "“start the cart”" in " ".join(draft.questions)
 
 
 def test_what_was_not_acted_on_is_told():

@@ -17,7 +17,15 @@ from pydantic import ValidationError
 from runner.agent.baseline import changes, rules, shifts
 from runner.agent.baseline.dates import fold
 from runner.agent.baseline.names import Names
-from runner.agent.baseline.phrases import ASKS, FORBIDDEN, Clause, Intent, clauses, corrected
+from runner.agent.baseline.phrases import (
+    ASKS,
+    FORBIDDEN,
+    STARTS,
+    Clause,
+    Intent,
+    clauses,
+    corrected,
+)
 from runner.agent.baseline.rules import Proposal, Setting
 from runner.agent.baseline.targets import Already, Targets, Unclear
 from runner.agent.contract import AgentRequest, Draft
@@ -108,6 +116,10 @@ class Baseline:
             return _asking(f"There is nothing to change: {' '.join(targets.notes)}")
         notes = [note for proposal in proposals for note in proposal.notes]
         aside = [clause.text for clause in found if clause.intent is None]
+        for text in aside:
+            if STARTS.match(fold(text)):
+                question = f"What is to be done about “{shorten(text, 120)}”?"
+                proposals[-1].questions.append(question)
         notes += targets.notes + [f"Left aside: “{shorten(text, 120)}”." for text in aside]
         return self._checked(request, proposals, notes)
 

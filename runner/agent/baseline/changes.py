@@ -217,6 +217,7 @@ def _priority_of(item: Named, here: Setting) -> str:
 
 
 _TO = re.compile(r"\s+(?:to|into|as|in|en|zu|nach|por)\s+")
+_TO_LATIN = re.compile(r"\s+a\s+")
 _RENAME_WORDS = re.compile(
     r"^\W*(?:(?:please|bitte)\s+)?(?:rename|retitle|benenne?|nenne|renomme[rz]?|rebaptise[rz]?|renombra|renombrar"
     r"|change|call|the|(?:name|title|key)\s+of|die|das|la|le|el)(?:\s+(?:the|die|das|la|le|el|key|of|name|title))*\s+"
@@ -228,7 +229,13 @@ def rename(clause: Clause, here: Setting) -> Proposal:
     text, quotes = clause.text, clause.quotes
     head = _RENAME_WORDS.match(clause.folded)
     begin = head.end() if head is not None else 0
-    cuts = [match for match in _TO.finditer(clause.folded) if match.start() >= begin]
+    cuts = [
+        match
+        for words in (_TO, _TO_LATIN)
+        for match in words.finditer(clause.folded)
+        if match.start() >= begin
+    ]
+    cuts = [match for match in cuts if match.re is cuts[0].re]
     if not cuts:
         raise Unclear("Rename what, and what is its new name?")
     cut = (

@@ -81,11 +81,13 @@ class Lookup:
         found: the best candidates, best first; more than one if it is ambiguous.
         near: the best candidate even where its score is too low, for a suggestion.
         corrected: words of the text that were taken for a typing error, with what they stand for.
+        whole: whether the best explains the whole text.
     """
 
     found: tuple[Named, ...] = ()
     near: Named | None = None
     corrected: tuple[tuple[str, str], ...] = ()
+    whole: bool = True
 
     @property
     def one(self) -> Named | None:
@@ -172,7 +174,9 @@ class Names:
             or self._as_good(scored[named.address], scored[ranked[0][1].address])
         )
         used = tuple(pair for pair in corrected if pair[1] in self._words[found[0].address])
-        return Lookup(found, found[0], used)
+        return Lookup(
+            found, found[0], used, len(scored[found[0].address].explained) == len(set(tokens))
+        )
 
     def project_in(self, text: str) -> Lookup:
         """Return the project that a text names among other things."""

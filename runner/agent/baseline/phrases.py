@@ -156,7 +156,7 @@ _RULES: Final[tuple[tuple[Intent, str, Literal["", "day", "length", "time"]], ..
     ("remove", _REMOVE, ""),
     (
         "status",
-        rf"(?:mark|set|is|are|markiere|setze?|marque[rz]?|marca|pon|cancel)\b.*\b(?:{_STATUS})|^cancel",
+        rf"(?:mark|set|is|are|ist|sind|est|sont|esta|estan|markiere|setze?|marque[rz]?|marca|pon|cancel)\b.*\b(?:{_STATUS})|^cancel",
         "",
     ),
     ("assign", _ASSIGN, ""),
@@ -223,6 +223,8 @@ _REST = re.compile(
     re.IGNORECASE,
 )
 """That nothing else is to change goes without saying."""
+STARTS: Final = re.compile(rf"\W*(?:please\s+|bitte\s+)?(?:{_VERBS})\b")
+"""A clause that asks for something, understood or not."""
 _QUOTED = re.compile(r'"([^"\n]{1,200})"|(?<!\w)\'([^\'\n]{1,200})\'(?!\w)|`([^`\n]{1,200})`')
 _JOINT = re.compile(
     rf"(?:(?<!\s\d)(?<!\s\d\d)[.;!?]\s+|\n+|,?\s+(?:and|then|und|dann|et|puis|y|luego|e)\s+|,\s+)"
@@ -301,13 +303,26 @@ def clauses(message: str, today: date) -> list[Clause]:
     found: list[tuple[int, int, Clause]] = []
     for begin, end in parts:
         clause = clause_of(text[begin:end].strip(" .;!?\n"), today)
-        if found and _adds(found[-1][2], clause):
+        if found and _is_cut_short(found[-1][2], clause):
+            # "Push X and push Y by a week": the second verb belongs to a title, or is said twice.
+            first = found[-1][0]
+            found[-1] = (first, end, clause_of(text[first:end].strip(" .;!?\n"), today))
+        elif found and _adds(found[-1][2], clause):
             first = found[-1][0]
             whole = clause_of(text[first:end].strip(" .;!?\n"), today)
             found[-1] = (first, end, replace(whole, intent=found[-1][2].intent))
         else:
             found.append((begin, end, clause))
     return [clause for _, _, clause in found]
+
+
+def _is_cut_short(before: Clause, clause: Clause) -> bool:
+    """Return whether a clause lacks only the time that the next one gives."""
+    return (
+        before.intent is None
+        and STARTS.match(before.folded) is not None
+        and clause.intent in {"shift", "due", "estimate"}
+    )
 
 
 def corrected(message: str) -> str:

@@ -377,7 +377,7 @@ _INTO = re.compile(r"\s(?:into|in|en)\s+(?!order\b)|:\s")
 _COUNT = re.compile(
     r"^(?P<count>\d{1,2}|two|three|four|five|six|zwei|drei|vier|funf|deux|trois|quatre|cinq|dos|tres|cuatro"
     r"|cinco)\b(?:\s+(?:smaller\s+|equal\s+|kleinere\s+)?"
-    r"(?:parts?|tasks?|subtasks?|steps?|pieces?|teile?n?|aufgaben|parties|taches|partes|tareas))?(?P<rest>.*)$"
+    r"(?:parts?|tasks?|subtasks?|steps?|pieces?|teile?n?|aufgaben|parties|taches|partes|tareas)\b)?(?P<rest>.*)$"
 )
 _NUMBER_WORDS = {
     word: number

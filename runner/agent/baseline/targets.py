@@ -98,7 +98,7 @@ class Targets:
         if not lookup.found and self.last and not self.names.content(text):
             return tuple(item for item in self.last if item.kind in kinds) or self.last
         parts = [part for part in _LIST.split(text) if part.strip()]
-        if lookup.one is None and len(parts) > 1:
+        if len(parts) > 1 and not (lookup.one is not None and lookup.whole):
             each = [self.names.find(part, kinds, within) for part in parts]
             each = [item for item in each if item.found or item.near]
             found = [item.one for item in each if item.one is not None]
