@@ -8,5 +8,5 @@ resolve   documents to `Desired`: defaults, references, `occurrences` of recurri
 edit      operations to new text: `book` (documents by key, opened as a `tree` of nodes), `amend`
           (what each operation means, with `fields` and `renames`), `splice` (the least edits, with
           `lines` and `emit`), then load and check again
-memory    what the first three need not find out twice in one process
+memory    what the first three need not find out twice; `resources`, worked out when asked for
 """
