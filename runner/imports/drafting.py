@@ -127,6 +127,7 @@ class _Drafter:
         self.objects = {item.seen.remote_id: item for item in listing.objects}
         bound = {b.remote_id: b.address for b in bindings if b.remote_id in self.objects}
         self.known = {r: a for r, a in bound.items() if a in desired.resources}
+        self.remotes = {address: remote for remote, address in bound.items()}
         # What an earlier import was about to declare keeps its address.
         self.meant = {r: a for r, a in bound.items() if a not in desired.resources}
         self.owners = Owners(
@@ -218,14 +219,23 @@ class _Drafter:
         return [remote for remote in tasks if remote in taken]
 
     def _home(self, item: Listed) -> str:
-        """Return the project object that a task is in; '' for none that is known."""
+        """Return the project object that a task is in; '' for none that is known.
+
+        A declared project that was not listed is named by its address.
+        """
         reference = item.seen.fields.get("project")
         if not isinstance(reference, str):
             return self.listing.home
-        remote = reference.removeprefix(FOREIGN)
         if not reference.startswith(FOREIGN):
-            remote = next((r for r, a in self.addresses.items() if a == reference), "")
+            known = self.places.has(reference)
+            return self.remotes.get(reference, reference if known else self.listing.home)
+        remote = reference.removeprefix(FOREIGN)
         return remote if remote in self.objects else self.listing.home
+
+    def _remote(self, reference: Value) -> str:
+        """Return the id of an object that another refers to; '' for none that is known."""
+        name = str(reference or "")
+        return name[1:] if name.startswith(FOREIGN) else self.remotes.get(name, "")
 
     def _is_taken(self, item: Listed) -> bool:
         is_open = item.seen.fields.get("status") not in DONE and not item.seen.archived
@@ -238,7 +248,7 @@ class _Drafter:
         while pending:
             fields = self.objects[pending.pop()].seen.fields
             for reference in (fields.get("parent"), *_texts(fields.get("depends_on"))):
-                remote = str(reference or "").removeprefix(FOREIGN)
+                remote = self._remote(reference)
                 if remote in tasks and remote not in taken | needed:
                     needed.add(remote)
                     pending.append(remote)
@@ -250,6 +260,7 @@ class _Drafter:
         """Give every project its key; those that are closed and empty are left out."""
         used = {self._home(self.objects[remote]) for remote in tasks}
         homeless = "" in used
+        self.homes |= {key: self.places.of(key) for key in used if self.places.has(key)}
         for remote in list(projects):
             item = self.objects[remote]
             empty = remote not in used and (remote == self.listing.home or not self._is_taken(item))
@@ -300,16 +311,17 @@ class _Drafter:
 
     def _milestones(self, tasks: Sequence[str]) -> list[str]:
         """Give milestones their keys; return the new and joined ones."""
-        used = {
-            str(self.objects[remote].seen.fields.get("milestone") or "").removeprefix(FOREIGN)
-            for remote in tasks
-        }
+        used = {self._remote(self.objects[remote].seen.fields.get("milestone")) for remote in tasks}
         found: list[str] = []
         for remote, item in self.objects.items():
             if item.seen.kind != "milestone" or remote in self.known:
                 continue
-            place = self.homes.get(self._home(item))
-            if place is None or (place.exists and self.platform not in place.platforms):
+            home = self._home(item)
+            place = self.homes.get(home)
+            if place is None:
+                continue
+            here = home in self.joins.addresses or self.platform in place.platforms
+            if place.exists and not here:
                 continue
             if remote not in used and not self._is_taken(item):
                 self.left["closed"] += 1
@@ -360,9 +372,7 @@ class _Drafter:
         reference = item.seen.fields.get("parent")
         if not isinstance(reference, str) or self.joins.addresses.get(remote):
             return ""
-        parent = reference.removeprefix(FOREIGN)
-        if not reference.startswith(FOREIGN):
-            parent = next((r for r, a in self.known.items() if a == reference), "")
+        parent = self._remote(reference)
         address = self.addresses.get(parent, "")
         if parent in taken | self.known.keys() and project_of(address) == home[remote].key:
             return parent

@@ -60,6 +60,36 @@ def test_equal_titles_in_one_project_are_joined(repo: Repo, linear: Linear) -> N
     repo.at_rest()
 
 
+def test_a_project_is_joined_with_its_milestones(repo: Repo) -> None:
+    gitlab = Gitlab(repo.people)
+    beta = gitlab.make("milestones", title="Beta")
+    gitlab.make("issues", title="Pick the stack", milestone_id=beta["id"])
+    gitlab.make("issues", title="Only here")
+    repo.bring("gitlab", "jwp763/mobile-app")
+    there = Linear(repo.people)
+    app = there.project("Mobile App")
+    there.make("ProjectMilestone", name="Beta", projectId=app)
+    there.issue("Pick the stack", projectId=app)
+
+    done = repo.bring("linear", "MOB")
+
+    assert {t.address for t in done.draft.ties if t.joined} == {
+        "mobile-app",
+        "mobile-app/milestones/beta",
+        "mobile-app/pick-stack",
+    }
+    document = repo.document("projects/mobile-app")
+    assert set(document["platforms"]) == {"linear", "gitlab"}
+    tasks = document["tasks"]
+    assert tasks["only-here"]["platforms"] == ["gitlab"]
+    assert "platforms" not in tasks["pick-stack"]
+    assert repo.apply().complete
+    repo.at_rest()
+    assert len(repo.sandbox.objects()["linear"]) == 3 + len(
+        [o for o in repo.sandbox.objects()["linear"] if o["kind"] == "label"]
+    )
+
+
 def test_a_link_says_which_task_it_is(repo: Repo, linear: Linear) -> None:
     url = url_of(repo, "mobile-app/ship-it")
     Gitlab(repo.people).make("issues", title="Release 1.0", description=f"Linear: {url}\n\nGo.")
