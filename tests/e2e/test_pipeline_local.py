@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -52,6 +53,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Generator[Clone]:
     """What `trueup init` writes, on the sandbox's GitLab."""
     folder = tmp_path_factory.mktemp("repo") / "clone"
     folder.mkdir()
+    for command in ("init --quiet", "config user.name Me", "config user.email me@example.com"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
     scaffold(folder, ["linear", "notion"], "App", date(2026, 11, 24))
     with serving(World(limits=False)) as sandbox:
         yield Clone.make(sandbox, folder, {})
@@ -79,8 +82,8 @@ def test_the_whole_story(gitlab_ci_local: Path, clone: Clone) -> None:
     first = run(gitlab_ci_local, clone, variables(clone, "push", **main, TRUEUP_FIRST="1"))
     assert first.code == 0, first.out + first.err
     assert "trueup-apply" in first.out
-    tasks = [i for i in clone.sandbox.objects()["linear"] if i["kind"] == "issue"]
-    assert "Connect the platforms" in {item["title"] for item in tasks}
+    made = {item["title"] for item in clone.sandbox.objects()["linear"]}
+    assert "Connect the platforms" in made
 
     path = "specs/projects/app.yaml"
     spec = (clone.folder / path).read_text()
@@ -112,6 +115,25 @@ def test_the_whole_story(gitlab_ci_local: Path, clone: Clone) -> None:
     adopting = clone.requests()[-1]
     assert (adopting["state"], adopting["target"]) == ("opened", "main")
     assert "Meet them" in clone.on_server("show", f"{adopting['branch']}:{path}")
+
+    checked_out(clone)
+    asked = {"TRUEUP_DRAFT": 'Create a project "Garden; $(id)" for us', "TRUEUP_OFFLINE": "1"}
+    given = variables(clone, "trigger", **main, **asked, CI_PIPELINE_ID="77")
+    drafted = run(gitlab_ci_local, clone, given)
+    assert drafted.code == 0, drafted.out + drafted.err
+    assert "trueup-apply" not in drafted.out
+    assert clone.requests()[-1]["branch"] == "trueup/pipeline-77"
+
+
+def test_our_own_pipeline_has_the_jobs(gitlab_ci_local: Path, tmp_path: Path) -> None:
+    shutil.copytree(REPO / "templates", tmp_path / "templates")
+    shutil.copy(REPO / ".gitlab-ci.yml", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    command = [gitlab_ci_local, "--list-json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = {job["name"] for job in json.loads(done.stdout)}
+    assert {"check", "test", "trueup-validate", "trueup-apply"} <= names
 
 
 def test_gitlabs_own_schema_takes_the_pipelines(tmp_path: Path) -> None:
