@@ -115,6 +115,13 @@ def test_local_work_is_never_lost(remote: Remote, sandbox: Sandbox, tmp_path: Pa
     assert titles(sandbox) == wanted(0)
 
 
+def test_without_a_remote_the_folder_is_taken_as_it_is(shell: Shell, sandbox: Sandbox) -> None:
+    shell.write({"specs/app.yaml": SPECS % 3})
+    turn = once(shell)
+    assert (turn["ending"], turn["commit"]) == ("done", "")
+    assert titles(sandbox) == wanted(3)
+
+
 def test_what_git_says_is_told_without_the_password(
     remote: Remote, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -237,6 +244,39 @@ def test_it_finishes_what_is_under_way(
     assert shell.trueup("state", "check").code == 0
     assert once(shell)["ending"] == "done"
     assert titles(sandbox) == wanted(0)
+
+
+def test_a_second_signal_ends_it_at_once(
+    remote: Remote, sandbox: Sandbox, world: World, tmp_path: Path
+) -> None:
+    slow = Fault("slow", "gitlab", writes=True, skip=1, seconds=50)
+    world.faults.append(slow)
+    shell = remote.clone(tmp_path / "clone")
+    with replica(shell, "--repo", str(remote.url)) as running:
+        running.until(lambda: not slow.times, "the apply is under way")
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.said("once more to stop at once")
+        running.end()
+        assert time.monotonic() - began < 30
+    assert once(shell)["ending"] == "done"
+    assert titles(sandbox) == wanted(0)
+
+
+def test_notions_first_call_is_kept_where_only_the_owner_reads_it(
+    remote: Remote, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    shell = remote.clone(tmp_path / "clone")
+    with replica(shell, "--repo", str(remote.url), TRUEUP_NOTION_WEBHOOK_TOKEN="") as running:
+        hello = {"verification_token": "secret_of_notion"}
+        answer = httpx.post(f"{running.url}/webhooks/notion", json=hello)
+        assert answer.status_code == 202
+        path = shell.folder / ".trueup" / "notion-verification-token"
+        assert path.read_text(encoding="utf-8") == "secret_of_notion\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        running.said(str(path))
+        assert running.end() == 0
+    assert "secret_of_notion" not in "\n".join(running.log)
 
 
 def test_failures_are_told_and_mended_by_a_push(
