@@ -11,8 +11,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from runner.agent.contract import AgentRequest, Draft
+from runner.agent.contract import AgentRequest, Draft, Scope
 from runner.agent.material import Material
+from runner.agent.route import named_projects
 from runner.agent.verify import Verdict, verify
 from runner.language.load import read_files
 from runner.platforms import profiles_of
@@ -39,8 +40,10 @@ class Ask(BaseModel):
 
     @property
     def request(self) -> AgentRequest:
-        """What the agent is asked."""
-        return AgentRequest(self.message, author=self.author)
+        """What the agent is asked; what it may touch is derived as it always is."""
+        named = named_projects(self.message, material(self.repo).projects)
+        scope = Scope(projects=tuple(sorted(named)))
+        return AgentRequest(self.message, author=self.author, scope=scope)
 
 
 @dataclass(frozen=True, slots=True)

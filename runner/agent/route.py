@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
 from runner.agent.contract import Tier
+from runner.language.outline import Entry, entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from runner.agent.contract import AgentRequest
     from runner.language.load import Document
@@ -36,6 +37,7 @@ _TIME = re.compile(
 )
 _ASKS = re.compile("[.!?;\n\u3002\uff01\uff1f]+")
 _WORDS = re.compile(r"[^\W_]+")
+_QUOTED = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u00bb]+)["\u201c\u201d\u00bb]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,6 @@ def measure(
         projects: the specs, by key.
         earlier: how many requests of the conversation went before.
     """
-    from runner.language.outline import entries
-
     message = request.message
     near = {*named_projects(message, projects), *(key for key in request.scope.projects)}
     counts = {key: sum(1 for _ in entries(projects[key].data)) for key in near & projects.keys()}
@@ -161,14 +161,32 @@ def measure(
 
 
 def named_projects(message: str, projects: Mapping[str, Document[spec.Project]]) -> frozenset[str]:
-    """Return the keys of the projects that a message calls by key or by name."""
+    """Return the keys of the projects that a message calls by key or by name.
+
+    Where it calls one, those belong to it as well of which it names a task: by a key of several
+    words, or by its title in quotes. A title alone is not enough, for anybody may have written it.
+    """
     text = f" {_spoken(message)} "
-    found: set[str] = set()
-    for key, document in projects.items():
-        names = (_spoken(key), _spoken(document.data["name"]))
-        if any(name and f" {name} " in text for name in names):
-            found.add(key)
+    found = {
+        key
+        for key, document in projects.items()
+        for name in (_spoken(key), _spoken(document.data["name"]))
+        if name and f" {name} " in text
+    }
+    if found:
+        quoted = {_spoken(match[1]) for match in _QUOTED.finditer(message)}
+        found |= {
+            key
+            for key, document in projects.items()
+            if any(_is_named(entry, text, quoted) for entry in entries(document.data))
+        }
     return frozenset(found)
+
+
+def _is_named(entry: Entry, text: str, quoted: Collection[str]) -> bool:
+    """Return whether a message names a task."""
+    key = _spoken(entry.key)
+    return (" " in key and f" {key} " in text) or _spoken(entry.task["title"]) in quoted
 
 
 def _spoken(text: str) -> str:

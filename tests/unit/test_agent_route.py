@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -144,6 +145,22 @@ def test_projects_are_named_by_key_or_name(tmp_path: Path, message: str, keys: s
     write(tmp_path, APPS, AROUND)
     projects = {item.data["key"]: item for item in load(tmp_path).projects}
     assert named_projects(message, projects) == set(keys.split())
+
+
+def test_a_task_of_another_project_is_in_reach_if_its_key_or_quotes_say_so(tmp_path: Path) -> None:
+    lab = """
+    kind: Project
+    key: lab
+    name: Lab
+    tasks: {book-room: {title: Reserve a room}}
+    """
+    write(tmp_path, f"{dedent(APPS)}\n---\n{dedent(lab)}", AROUND)
+    projects = {item.data["key"]: item for item in load(tmp_path).projects}
+    for message in ("Move book-room to the mobile app", "Move “Reserve a room” to mobile-app"):
+        assert named_projects(message, projects) == {"mobile-app", "lab"}
+    for message in ("Reserve a room for the mobile app", "Give the mobile app more room"):
+        assert named_projects(message, projects) == {"mobile-app"}
+    assert named_projects("Move book-room", projects) == set()
 
 
 def test_features_are_counted(tmp_path: Path) -> None:
