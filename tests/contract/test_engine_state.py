@@ -113,8 +113,10 @@ def test_an_archive_that_nobody_confirmed_stays_tracked(repo: SpecRepo, sandbox:
     sandbox.world.faults.append(Fault("error-after", "gitlab", writes=True, times=5))
     assert statuses(repo) == {"gitlab:app/ship": "unknown"}
     assert [c.action for c in repo.plan().changes] == ["archive"]
-    assert statuses(repo, refresh=True) == {"gitlab:app/ship": "applied"}
+    # The observation finds that it was done, so that nothing is left to send.
+    assert statuses(repo, refresh=True) == {}
     assert repo.plan().changes == ()
+    assert repo.workspace().reader().bindings(["app/ship"]) == []
 
 
 @pytest.mark.parametrize("platform", ["linear", "gitlab", "notion", "motion"])
