@@ -226,7 +226,8 @@ class DatabricksWriter(DatabricksTables):
     def tidy(self, name: Name, hours: int) -> None:
         """Make a table's files few, and delete old ones; see `TableWriter`."""
         table = self._where.name(name)
-        repeat(self._where.label(name), lambda: self._run(f"OPTIMIZE {table}", "tidy", name))
+        statement = sql.optimize(name, table)
+        repeat(self._where.label(name), lambda: self._run(statement, "tidy", name))
         self._run(f"VACUUM {table} RETAIN {hours} HOURS", "tidy", name)
 
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:

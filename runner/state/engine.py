@@ -22,6 +22,11 @@ Where: TypeAlias = Mapping[str, Sequence[str]]
 """For each column named, the values that it may have."""
 
 
+ORDERED: Mapping[Name, str] = {"bindings": "address", "tasks": "address"}
+"""Tables that `tidy` sorts, and by what: an apply is about a part of the tree, and then finds its
+rows in few files. `docs/scale.md` has the figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Makes a merge of one row a compare-and-swap.
@@ -200,7 +205,7 @@ class TableWriter(TableReader, Protocol):
         ...
 
     def tidy(self, name: Name, hours: int) -> None:
-        """Make a table's files few, and delete those replaced more than `hours` ago."""
+        """Make a table's files few and sorted; delete those replaced more than `hours` ago."""
         ...
 
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:

@@ -30,7 +30,7 @@ from runner.state.commits import (
     turn,
 )
 from runner.state.contract import Key, Merged
-from runner.state.engine import Cell, Columns, Comparison, Guard, LogRecord, Look, Where
+from runner.state.engine import ORDERED, Cell, Columns, Comparison, Guard, LogRecord, Look, Where
 from runner.state.features import obstacles, remedy
 from schemas.errors import StateError
 from schemas.tables import PLANNED, TABLES, VERSION, Column, Name, Table, Type
@@ -378,10 +378,15 @@ class LocalWriter(AtOnce, LocalTables):
         self._tidy(table.name)
 
     def tidy(self, name: Name, hours: int) -> None:
-        """Make a table's files few, and delete old ones; see `TableWriter`."""
-        self._commit(
-            name, 0, lambda found: found.optimize.compact(commit_properties=_properties("", 0))
-        )
+        """Make a table's files few and sorted, and delete old ones; see `TableWriter`."""
+
+        def write(found: DeltaTable) -> None:
+            if name in ORDERED and len(found.file_uris()) > 1:
+                found.optimize.z_order([ORDERED[name]], commit_properties=_properties("", 0))
+            else:
+                found.optimize.compact(commit_properties=_properties("", 0))
+
+        self._commit(name, 0, write)
         with self._explained(name, "delete old files of"):
             self._there(name).vacuum(hours, dry_run=False, enforce_retention_duration=False)
 
@@ -464,7 +469,7 @@ class LocalWriter(AtOnce, LocalTables):
             arrays[_GONE] = Array([False] * saved + [True] * gone, DataType.bool())
             if guard:
                 arrays[_EXPECTED] = Array([guard.expected] * (saved + gone), DataType.string())
-            return Batch(arrays)
+            return Batch({**arrays})
 
     def _commit(self, name: Name, fence: int, attempt: Callable[[DeltaTable], T]) -> T:
         """Do `attempt` on the latest version of a table, again for as long as it loses races."""

@@ -381,7 +381,7 @@ class SparkWriter(AtOnce, SparkTables):
     def tidy(self, name: Name, hours: int) -> None:
         """Make a table's files few, and delete old ones; see `TableWriter`."""
         table = self._name(name)
-        self._execute(name, "write to", f"OPTIMIZE {table}")
+        self._execute(name, "write to", sql.optimize(name, table))
         self._execute(name, "delete old files of", f"VACUUM {table} RETAIN {hours} HOURS")
 
     def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:

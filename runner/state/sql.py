@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from runner.state.engine import Cell, Columns, Guard
-from schemas.tables import Column, Table, Type
+from runner.state.engine import ORDERED, Cell, Columns, Guard
+from schemas.tables import Column, Name, Table, Type
 
 GONE = "_gone"
 EXPECTED = "_expected"
@@ -44,6 +44,12 @@ def add_columns(name: str, columns: Iterable[Column]) -> str:
 def set_properties(name: str, properties: Mapping[str, str]) -> str:
     """Return the statement that sets table properties."""
     return f"ALTER TABLE {name} SET TBLPROPERTIES ({_pairs(properties)})"
+
+
+def optimize(table: Name, name: str) -> str:
+    """Return the statement that makes a table's files few, and sorted where that pays."""
+    order = f" ZORDER BY ({quoted(ORDERED[table])})" if table in ORDERED else ""
+    return f"OPTIMIZE {name}{order}"
 
 
 def carried_schema(columns: Iterable[Column], *, removes: bool, guarded: bool) -> str:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import pytest
 from deltalake import DeltaTable
 
+from runner.state.codec import binding_row
 from runner.state.contract import Commit, IntegrationRow, Merged, ResourceRow, RunRow
 from runner.state.engine import Columns
 from runner.state.features import obstacles
@@ -389,11 +390,12 @@ def test_what_delta_rs_could_not_write_is_told_by_every_engine(
 
 def test_tidying_keeps_all_rows(engine: Engine, folder: Path) -> None:
     state = writer(engine, folder)
-    for i in range(2):
-        state.append_logs([log("r", i, "a/b")], RUN)
-    engine.table_writer(folder).tidy("sync_logs", 7 * 24)
-    assert len(DeltaTable(str(folder / "sync_logs")).file_uris()) == 1
-    assert len(state.read("sync_logs")) == 2
+    saved = [binding("a/z"), binding("a/b")]
+    for item in saved:
+        state.append("bindings", [binding_row(item)], RUN)
+    engine.table_writer(folder).tidy("bindings", 7 * 24)
+    assert len(DeltaTable(str(folder / "bindings")).file_uris()) == 1
+    assert state.bindings() == saved[::-1]
 
 
 def test_spark_keeps_tables_in_a_schema_and_does_lost_races_again(
