@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from runner.sandbox._world import TOKENS, Fault, World
 from runner.sandbox.server import Sandbox, serving
 from tests.contract.gitlab_repo import Clone
-from tests.e2e.pipelines import SPECS, apply, notes, plan, request, trueup, variables
+from tests.e2e.pipelines import SPECS, apply, notes, on_request, plan, request, trueup, variables
 
 APP = SPECS["specs/app.yaml"]
 
@@ -234,6 +235,22 @@ def test_validate_reports_for_gitlab(clone: Clone, tmp_path: Path) -> None:
         '<testsuites name="trueup validate" tests="1" failures="1"'
         in (tmp_path / "junit.xml").read_text()
     )
+
+
+def test_a_thousand_tasks_take_less_than_two_seconds(clone: Clone) -> None:
+    task = "  t{0}: {{title: Task {0}, estimate: 2h}}\n".format
+    head = "kind: Project\nkey: p{0}\nname: P\nstart: 2026-11-24\ntasks:\n".format
+    files = {
+        f"specs/p{n}.yaml": head(n) + "".join(task(number) for number in range(50))
+        for n in range(20)
+    }
+    iid = request(clone, "many", files)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = clone.shell.trueup("plan", "--reports", ".", **on_request(clone, iid))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.err == f"note on !{iid}: created\n"
+    # Of the processor, since others may be using the machine.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
 
 
 def test_a_lost_answer_makes_no_second_note(clone: Clone, sandbox: Sandbox) -> None:
