@@ -159,7 +159,8 @@ def specs() -> dict[str, str]:
                 files[f"specs/{item.text}"] = yaml.safe_dump(project)
         tasks[item.carrier] = task
     pay = {"kind": "Project", "key": "payroll", "name": "Payroll", "owner": "me"}
-    pay["tasks"] = {"pay": {"title": "Pay everybody", "due": "2026-12-31"}}  # type: ignore[assignment]
+    # Titled like the request, so that the request might seem to be about this project.
+    pay["tasks"] = {"pay": {"title": MESSAGE, "due": "2026-12-31"}}  # type: ignore[assignment]
     people = AROUND.replace(
         "  me:", "  ana: {name: Ana, email: ana@example.com, gitlab: ana}\n  me:"
     )
