@@ -93,7 +93,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def repo(tmp_path: Path, sandbox: Sandbox) -> Repo:
-    made = Repo(tmp_path, sandbox, ("linear", "gitlab", "notion"), copy.deepcopy(PROJECT))
+    made = Repo(tmp_path, sandbox, ("linear", "notion"), copy.deepcopy(PROJECT))
     assert made.apply().complete
     return made
 
@@ -186,8 +186,8 @@ def test_a_run_that_is_none_is_refused(repo: Repo) -> None:
 
 def test_what_is_forgotten_is_found_again_by_its_marker(repo: Repo, sandbox: Sandbox) -> None:
     before = _shown(sandbox)
-    assert forget(repo.place, ["app/stack"], "gitlab", "") == ["gitlab:app/stack"]
-    assert [c.id for c in repo.plan_now().changes if c.action == "create"] == ["gitlab:app/stack"]
+    assert forget(repo.place, ["app/stack"], "notion", "") == ["notion:app/stack"]
+    assert [c.id for c in repo.plan_now().changes if c.action == "create"] == ["notion:app/stack"]
     repo.apply_now()
     assert _shown(sandbox) == before
     assert repo.plan_now().changes == ()
