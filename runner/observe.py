@@ -338,7 +338,8 @@ def notice(
         shared = owner.drift == "share"
         if (
             (unchanged and not known)
-            or (shared and (initial or edit.turns > MOST_TURNS))
+            or initial
+            or (shared and edit.turns > MOST_TURNS)
             or _decides(owner, name)
         ):
             base.pop(name, None)
