@@ -37,7 +37,7 @@ FOLDED = 12
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>#!|~$&%^{}@]|://")
 _AT_START = re.compile(r"^(?:[-+=:/]|\d+(?=[.)]))")
-_ACTING = re.compile(r"[#!&@~%$](?=\w)|:(?=//)|^/")
+_ACTING = re.compile(r'[#!&@~%$](?=[\w"])|:(?=//)|^/')
 
 
 def plain(text: str) -> str:

@@ -371,7 +371,7 @@ def in_tree(clone: Clone) -> dict[str, bytes]:
 def assert_plain(text: str) -> None:
     """Require that a title or a commit message refers to nothing, and tells nobody."""
     text = re.sub(r"\$?\d+\.\d", "", text)
-    assert not re.search(r"@\w|(?<![\w/])[#!&~%$]\w|^/\w|\w://", text, re.MULTILINE)
+    assert not re.search(r'@\w|(?<![\w/])[#!&~%$][\w"]|^/\w|\w://', text, re.MULTILINE)
     assert_nothing_secret(text)
 
 
