@@ -112,8 +112,7 @@ def _announce(place: Workspace, plan: Plan, forge: Forge, iid: int) -> None:
     from runner.gantt import timeline
 
     body = plan_note(plan, timeline(place.loaded, plan, place.config.today))
-    worth = bool(plan.changes or plan.drift or plan.diagnostics)
-    outcome = forge.upsert_note(iid, PLAN_MARKER, body, create=worth)
+    outcome = forge.upsert_note(iid, PLAN_MARKER, body, create=bool(plan.changes))
     say(f"note on !{iid}: {outcome}")
     wanted = set(risks(plan))
     present = set(forge.merge_request(iid).labels) & set(RISKS)

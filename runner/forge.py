@@ -225,6 +225,10 @@ class Forge:
                 raise GitError(f"there is a branch {branch} already, and it is not ours")
             files = self._files(branches, heads[target], files_for) if files_for else proposal.files
             commit = branches.commit(heads[target], self._placed(files), message)
+            if commit == heads[target]:
+                if found:
+                    return found
+                raise GitError(f"there is nothing to propose: {target} has all of it already")
             changed = not before or not branches.same(before, commit)
             if changed:
                 branches.push(branch, commit, over=before)

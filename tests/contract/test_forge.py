@@ -128,6 +128,16 @@ def test_what_others_pushed_is_not_written_over(clone: Clone, forge: Forge) -> N
     assert clone.on_server("rev-parse", opened.branch) == theirs
 
 
+def test_what_the_target_has_already_is_not_proposed(clone: Clone, forge: Forge) -> None:
+    same = Proposal("r1", "T", "D", {"specs/b.yaml": b"b: 1\n"})
+    with pytest.raises(GitError, match="nothing to propose"):
+        forge.propose(same)
+    assert clone.on_server("branch", "--format=%(refname:short)") == "main"
+    opened = forge.propose(PROPOSAL)
+    assert forge.propose(PROPOSAL, lambda _: {}).changed is False
+    assert clone.on_server("rev-list", "--count", f"main..{opened.branch}") == "1"
+
+
 def test_a_branch_that_is_not_ours_is_left_alone(clone: Clone, forge: Forge) -> None:
     clone.branch("trueup/20261124-ab12", {"specs/b.yaml": "by hand\n"})
     with pytest.raises(GitError, match="not ours"):
