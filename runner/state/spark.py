@@ -202,8 +202,12 @@ class SparkTables:
             yield f"delta.{sql.quoted(f'{folder}/wanted')}"
 
     def _is_here(self) -> bool:
-        remote = type(self._spark).__module__.startswith("pyspark.sql.connect")
-        return not remote and (self._spark.conf.get("spark.master") or "").startswith("local")
+        master = "" if self._is_remote() else self._spark.conf.get("spark.master")
+        return (master or "").startswith("local")
+
+    def _is_remote(self) -> bool:
+        """Return whether the session is one of Spark Connect, which lacks some of the options."""
+        return type(self._spark).__module__.startswith("pyspark.sql.connect")
 
     @contextlib.contextmanager
     def _compiled(self) -> Generator[None]:
@@ -437,10 +441,11 @@ class SparkWriter(AtOnce, SparkTables):
         if guard:
             batch.append([guard.expected] * (saved + gone))
         schema = sql.carried_schema(table.columns, removes=True, guarded=guard is not None)
+        lines = list(zip(*batch, strict=True))
         with self._explained(table.name, "write to"):
-            return self._spark.createDataFrame(
-                list(zip(*batch, strict=True)), schema, verifySchema=False
-            )
+            if self._is_remote():
+                return self._spark.createDataFrame(lines, schema)
+            return self._spark.createDataFrame(lines, schema, verifySchema=False)
 
     def _execute(self, name: Name, doing: str, statement: str, note: str = "") -> list[Row]:
         """Run a statement that commits, again for as long as it loses races."""
