@@ -9,7 +9,7 @@ It is the floor that models are measured against (docs/evaluation.md), and what 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -81,45 +81,25 @@ class Baseline:
         if all(clause.intent is None for clause in found):
             found = clauses(corrected(request.message), self.material.today)
         understood = [clause for clause in found if clause.intent is not None]
-        makes = any(clause.intent == "create" for clause in understood)
-        questioning = ASKS.match(fold(request.message)) and request.message.strip().endswith("?")
-        if (
-            not understood
-            or questioning
-            or (FORBIDDEN.search(request.message.lower()) and not makes)
-        ):
-            said = shorten(request.message, 120)
-            if ASKS.match(fold(said)) and said.endswith("?"):
-                return _asking(
-                    "I draft changes only. To look at what there is: trueup status.", _CAN
-                )
-            return _asking(f"I do not know what to do about “{said}”.", _CAN)
-        author = request.author if request.author in self.material.people else ""
+        aside = [clause.text for clause in found if clause.intent is None]
+        if (why_not := _beyond_rules(request.message, understood)) is not None:
+            return _asking(why_not, _CAN)
         names = Names(self.material)
+        author = request.author if request.author in self.material.people else ""
         targets = Targets(names, author)
         here = Setting(names, targets, self.material.today, author)
-        proposals: list[Proposal] = []
-        for clause in understood:
-            try:
-                proposal = _carry_out(clause, here)
-            except Already as already:
-                targets.last = already.about
-                if len(understood) == 1:
-                    return _asking(already.question)
-                targets.notes.append(already.question.partition(". ")[0] + ".")
-                continue
-            except Unclear as unclear:
-                return _asking(unclear.question)
-            targets.last = proposal.about
-            proposals.append(proposal)
+        try:
+            proposals = list(_proposals(understood, here))
+        except Unclear as unclear:
+            return _asking(unclear.question)
         if not proposals:
             return _asking(f"There is nothing to change: {' '.join(targets.notes)}")
+        proposals[-1].questions += [
+            f"What is to be done about “{shorten(text, 120)}”?"
+            for text in aside
+            if STARTS.match(fold(text))
+        ]
         notes = [note for proposal in proposals for note in proposal.notes]
-        aside = [clause.text for clause in found if clause.intent is None]
-        for text in aside:
-            if STARTS.match(fold(text)):
-                question = f"What is to be done about “{shorten(text, 120)}”?"
-                proposals[-1].questions.append(question)
         notes += targets.notes + [f"Left aside: “{shorten(text, 120)}”." for text in aside]
         return self._checked(request, proposals, notes)
 
@@ -153,17 +133,45 @@ class Baseline:
         return draft
 
 
+def _beyond_rules(message: str, understood: Sequence[Clause]) -> str | None:
+    """Return what to say to a message that asks for no change of projects and tasks."""
+    if ASKS.match(fold(message)) and message.strip().endswith("?"):
+        return "I draft changes only. To look at what there is: trueup status."
+    makes = any(clause.intent == "create" for clause in understood)
+    if not understood or (FORBIDDEN.search(message.lower()) and not makes):
+        return f"I do not know what to do about “{shorten(message, 120)}”."
+    return None
+
+
+def _proposals(understood: Sequence[Clause], here: Setting) -> Iterator[Proposal]:
+    """Yield what clauses come to; one that asks for what is so already is noted.
+
+    Raises:
+        Unclear: one of them has to be asked, or the only one asks for what is so already.
+    """
+    for clause in understood:
+        try:
+            proposal = _carry_out(clause, here)
+        except Already as already:
+            if len(understood) == 1:
+                raise
+            here.targets.last = already.about
+            here.targets.notes.append(already.question.partition(". ")[0] + ".")
+            continue
+        here.targets.last = proposal.about
+        yield proposal
+
+
 def _carry_out(clause: Clause, here: Setting) -> Proposal:
     """Return what a clause comes to.
 
     Raises:
         Unclear: it has to be asked.
     """
-    rule = _RULES[clause.intent] if clause.intent is not None else None
-    if rule is None:
+    if clause.intent is None:
         raise Unclear(_CAN)
     try:
-        proposal = rule(clause, here)
+        proposal = _RULES[clause.intent](clause, here)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise Unclear(f"“{shorten(clause.text, 200)}” cannot be done: {problem}.") from error
