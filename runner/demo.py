@@ -62,8 +62,11 @@ def serve_sandbox(place: Workspace, port: int, *, limits: bool, say: Callable[[s
     from runner.sandbox._world import World
     from runner.sandbox.server import serving
 
-    with serving(World(seed=_seed(place), limits=limits), port=port) as sandbox:
+    seed = _seed(place)
+    with serving(World(seed=seed, limits=limits), port=port) as sandbox:
         say(f"# The sandbox is at {sandbox.origin}; Ctrl-C ends it, and everything in it is gone.")
+        say(f"# Its GitLab takes pushes to {sandbox.url('gitlab')}/{seed.projects[0]}.git")
+        say("# from any user with the GITLAB_TOKEN below as the password.")
         say(f"# Look at {sandbox.origin}/_sandbox/objects; paste this into another terminal:")
         for name, value in sandbox.environment().items():
             say(f"export {name}={value}")
