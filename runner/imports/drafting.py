@@ -123,7 +123,7 @@ class _Drafter:
         self.wish = wish
         self.joins = joins
         self.places = places
-        self.why = f"Imported from {platform.title()}"
+        self.why = f"Imported from {platform}"
         self.objects = {item.seen.remote_id: item for item in listing.objects}
         bound = {b.remote_id: b.address for b in bindings if b.remote_id in self.objects}
         self.known = {r: a for r, a in bound.items() if a in desired.resources}

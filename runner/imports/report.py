@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from runner.imports.run import Imported
 from runner.render import Paint, plan_json, plan_text
 from runner.report import as_json, printable, render
-from schemas.domain import PLATFORMS
 
 SHOWN = 10
 """Lines of one kind that are shown; the others are counted."""
@@ -20,8 +19,7 @@ _PLURALS = {"project": "projects", "milestone": "milestones", "task": "tasks"}
 def imported_text(done: Imported, *, colour: bool = False) -> str:
     """Return what was imported, what was not, and what the next plan has to do."""
     paint = Paint(colour)
-    title = done.platform.title() if done.platform in PLATFORMS else done.platform
-    place = f"{title} {printable(done.container)}"
+    place = f"{done.title} {printable(done.container)}"
     lines = [f"{place}: {done.found} objects read in {done.requests} requests"]
     lines += _counts(done)
     lines += _left(done, paint)

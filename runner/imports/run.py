@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconcilers import Platform, for_platform
@@ -40,6 +40,7 @@ class Imported:
     """What an import did, or would do.
 
     Attributes:
+        title: what people call the platform.
         found: how many objects the container holds, of those that were read.
         draft: what was made of them.
         edited: the spec files.
@@ -47,9 +48,12 @@ class Imported:
         plan: what is left to do after it; `None` where the specs could not be written.
         requests: how many were sent.
         written: whether anything was; not in a dry run.
+        notes: what the platform cannot tell of what it holds.
+        known: how many objects are bound to what the specs declare already.
     """
 
     platform: str
+    title: str
     container: str
     found: int
     draft: Draft
@@ -60,7 +64,6 @@ class Imported:
     written: bool
     notes: tuple[str, ...] = ()
     known: int = 0
-    failed: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def import_from(
@@ -159,6 +162,7 @@ class _Import:
         edited, loaded = self._edited((*self.connecting, *made.operations))
         imported = Imported(
             self.platform,
+            self.opened.profile.title,
             self.container,
             len(listing.objects),
             made,
@@ -199,7 +203,7 @@ class _Import:
         document = {
             "platform": self.platform,
             "set": {"enabled": True, "container": container},
-            "why": f"Imported from {self.platform.title()}",
+            "why": f"Imported from {self.platform}",
         }
         return (SetIntegration.model_validate(document), *self._pinned())
 
@@ -214,7 +218,7 @@ class _Import:
                 edit = {
                     "project": document.data["key"],
                     "set": {"platforms": enabled},
-                    "why": f"Not on {self.platform.title()}, which the import connects",
+                    "why": f"Not on {self.platform}, which the import connects",
                 }
                 yield UpdateProject.model_validate(edit)
 
