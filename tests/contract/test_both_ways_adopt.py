@@ -192,7 +192,7 @@ def test_a_merge_request_is_opened_once_for_the_same_edits(tmp_path: Path) -> No
         diff = shell.git("diff", "--unified=0", "main", f"origin/{request['source_branch']}")
         assert diff.splitlines()[-2:] == [
             "-  pick: {title: Pick}",
-            '+  pick: {title: "Choose @all"}',
+            "+  pick: {title: Choose @all}",
         ]
         # Nobody is called by a title.
         assert "@all" not in request["description"]
