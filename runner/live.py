@@ -8,7 +8,7 @@ are compared in our own words: an owner is a key of People, not an account somew
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -77,14 +77,6 @@ def settle_edit(edits: dict[str, Edit], name: str) -> None:
     edit = edits.pop(name, None)
     if edit and edit.turns:
         edits[name] = replace(edit, by="")
-
-
-_UNDECIDED: Mapping[str, Collection[Value]] = {"status": ("backlog", "todo"), "priority": ("none",)}
-
-
-def decided(name: str, value: Value) -> bool:
-    """Return whether somebody must have chosen a value: platforms fill in some by themselves."""
-    return not same(value, None) and value not in _UNDECIDED.get(name, ())
 
 
 def present(binding: Binding, moved: Mapping[str, str]) -> Binding:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from runner.live import Agreement, Identities, agreements, decided, present
+from runner.live import Agreement, Identities, agreements, present
 from runner.moves import pair_moves
 from runner.order import in_order
 from runner.ownership import SCHEDULED, ownership
@@ -396,9 +396,18 @@ class _Builder:
             name: self._identities.local(name, item.value, platform)
             for name, item in self._agreed(resource).items()
             if name in writable
-            and decided(name, item.value)
+            and (item.source or self._decided(name, resource))
             and self._owner(name, resource, platform) == "platform"
         }
+
+    def _decided(self, name: str, resource: Resource) -> bool:
+        """Return whether somebody chose a live value: platforms fill in some by themselves."""
+        return any(
+            there not in self.context.profiles[b.platform].capabilities.initial(b.kind, name)
+            for b in self.siblings[resource.address]
+            if b.platform in self.context.profiles
+            and not same(there := b.drift.get(name, b.base.get(name)), None)
+        )
 
     def _shared(self, resource: Resource, here: Binding) -> list[FieldChange]:
         """Return the live fields that are to change, and note those that are as agreed."""
