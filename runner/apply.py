@@ -13,7 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, cast
 
 from reconcilers import Platform
@@ -88,9 +88,9 @@ class Applied:
 
 
 def new_run_id() -> str:
-    """Return an id that sorts by time: `20261124T101500Z-3fa9c1`."""
-    stamp = now().replace("-", "").replace(":", "")
-    return f"{stamp}-{secrets.token_hex(3)}"
+    """Return an id that sorts by time, to the microsecond: `20261124T101500Z-c30d53fa`."""
+    at = datetime.now(UTC)
+    return f"{at:%Y%m%dT%H%M%SZ}-{at.microsecond:05x}{secrets.randbelow(4096):03x}"
 
 
 def check_fresh(plan: Plan, desired: Desired, state_version: str) -> None:

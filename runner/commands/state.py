@@ -177,7 +177,7 @@ def state_undo(context: click.Context, run: str, write: bool, as_json: bool) -> 
     cls=Examples,
     examples="""
     trueup state forget mobile-app/pick-stack --platform linear
-    trueup state forget --run 20261124T101500Z-3fa9c1
+    trueup state forget --run 20261124T101500Z-c30d53fa
     """,
 )
 @click.argument("addresses", nargs=-1)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.soak]
 
 _PASSING = re.compile(
     r"127\.0\.0\.1:\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{10}\b"
-    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\d{8}-?T?\d{6}Z?-[0-9a-f]{6}|\b\d+ s\b"
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\d{8}-?T?\d{6}Z?-[0-9a-f]{6,8}|\b\d+ s\b"
     r"|\.trueup/state\S*|jwp763\.orchestrator\.demo_\S+"
 )
 """What differs from one run to the next: ports, ids, instants, and where the state is."""

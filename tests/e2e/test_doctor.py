@@ -147,7 +147,7 @@ def test_a_local_folder_under_version_control_is_noticed(repo: Shell) -> None:
 
 
 def test_a_journal_left_over_is_mentioned(repo: Shell) -> None:
-    repo.write({".trueup/journal/20261124T101500Z-3fa9c1.jsonl": ""})
+    repo.write({".trueup/journal/20261124T101500Z-c30d53fa.jsonl": ""})
     journal = findings(repo)["journal"]
     assert journal.good
     assert "trueup apply" in journal.fix
