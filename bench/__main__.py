@@ -107,12 +107,12 @@ def creates_a_second(folder: Path) -> None:
             alone = one_at_a_time(sandbox.origin)
             ours = [BIN / "trueup", "-C", root, "apply", "--yes", "--json"]
             applied = json.loads(run(ours, environment).stdout)
-            instants = [exchange.at for exchange in sandbox.world.traffic]
+            instants = [item.at for item in sandbox.world.traffic if item.platform == platform]
             created = applied["counts"]["applied"]
         rate = created / (instants[-1] - instants[0])
         # What a client that waits for each answer would create, with as many requests for each.
         patient = alone * created / len(instants)
-        note = f"{rate / patient:.1f} times one request at a time"
+        note = f"{len(instants)} requests, {rate / patient:.1f} times one at a time"
         row(f"{platform}, creates a second", f"{rate:.0f}", note)
 
 
