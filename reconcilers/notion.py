@@ -115,7 +115,7 @@ PROFILE = Profile(
         fields=FIELDS,
     ),
     # An average of three a second, as a budget for each minute.
-    limits=Limits(requests=180, per_seconds=60, concurrency=10),
+    limits=Limits(requests=180, per_seconds=60, concurrency=12),
     price=price,
     container="parent",
     token_variable="NOTION_TOKEN",  # noqa: S106

@@ -93,6 +93,7 @@ def test_set_up_makes_the_state_and_looks_at_everything(
     assert notebook.shown == [[]]
 
 
+@pytest.mark.soak
 def test_a_plan_is_applied_and_looked_back_at(
     repo: SpecRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
