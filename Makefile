@@ -7,7 +7,7 @@ WORKERS ?= 2
 MODEL ?= baseline
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak crash eval check format generate bench lock clean
+.PHONY: help demo test engines soak crash eval check format generate bench lock clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,6 +24,9 @@ demo: $(STAMP)   ## watch a project declared in YAML appear on four platforms
 
 test: $(STAMP)   ## run the tests, but for those that take minutes
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
+
+engines: $(STAMP) ## run the tests of engines with each other, and of the notebooks
+	$(BIN)/pytest -m "engines and not soak" tests
 
 soak: $(STAMP)   ## run the tests that take minutes
 	$(BIN)/pytest -m soak tests

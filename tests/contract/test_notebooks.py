@@ -23,7 +23,7 @@ from tests.contract import engines
 from tests.contract.engines import Spark
 from tests.contract.sandboxed import SpecRepo
 
-pytestmark = pytest.mark.xdist_group("spark")
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("spark")]
 spark_engine = engines.spark_engine
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.py"))
 
@@ -93,7 +93,6 @@ def test_set_up_makes_the_state_and_looks_at_everything(
     assert notebook.shown == [[]]
 
 
-@pytest.mark.soak
 def test_a_plan_is_applied_and_looked_back_at(
     repo: SpecRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

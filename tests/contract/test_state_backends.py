@@ -325,6 +325,7 @@ def test_a_table_that_is_gone_is_named(engine: Engine, folder: Path) -> None:
         reader(engine, folder).resources()
 
 
+@pytest.mark.engines
 def test_one_engine_reads_and_merges_what_the_other_wrote(
     pair: tuple[Engine, Engine], filled: Filled
 ) -> None:
@@ -350,6 +351,7 @@ def test_one_engine_reads_and_merges_what_the_other_wrote(
     assert ours.save_bindings([replace(text, url="x")], RUN) == Merged(updated=1)
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize(
     ("one", "other"), list(itertools.pairwise((*ENGINES, ENGINES[0]))), ids=lambda name: name
 )
@@ -398,6 +400,7 @@ def test_tidying_keeps_all_rows(engine: Engine, folder: Path) -> None:
     assert state.bindings() == saved[::-1]
 
 
+@pytest.mark.engines
 def test_spark_keeps_tables_in_a_schema_and_does_lost_races_again(
     spark: Session, spark_engine: Spark
 ) -> None:

@@ -18,7 +18,7 @@ from tests.contract import engines
 from tests.contract.engines import Spark
 from tests.unit.states import binding, log
 
-pytestmark = pytest.mark.xdist_group("spark")
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("spark")]
 spark_engine = engines.spark_engine
 PATIENCE = 600
 """Seconds that one waits for the other; a busy machine is slow."""

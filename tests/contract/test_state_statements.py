@@ -15,7 +15,7 @@ from runner.state.session import Session
 from tests.contract.sandboxed import SpecRepo
 from tests.warehouse import Workspace, serving
 
-pytestmark = pytest.mark.xdist_group("spark")
+pytestmark = [pytest.mark.engines, pytest.mark.xdist_group("spark")]
 
 
 @pytest.fixture
