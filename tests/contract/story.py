@@ -98,6 +98,8 @@ _FLEETING = {
     "createdTime",
     "updatedTime",
     "completedTime",
+    "scheduledStart",  # Motion plans from now on
+    "scheduledEnd",
     "Scheduled",  # is shown in Notion from the next observation on
 }
 SEED = Seed(labels=("product", "design", "mobile"))
