@@ -20,7 +20,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from schemas import spec
+from schemas import fields, spec
 from schemas.values import (
     KEY,
     BadValue,
@@ -69,10 +69,6 @@ def _link(value: object) -> str | dict[str, str]:
     return {"url": parse_url(url), "title": parse_line(title)} if title else parse_url(url)
 
 
-def _unique(items: list[str] | None) -> list[str]:
-    return list(dict.fromkeys(items or ()))
-
-
 def _horizon(value: object) -> object:
     parse_horizon(value)
     return value
@@ -82,29 +78,9 @@ def _threshold(value: object) -> str:
     return parse_max_prune(value)
 
 
-Estimate: TypeAlias = Annotated[
-    str | None,
-    PlainValidator(_estimate),
-    WithJsonSchema({"type": ["string", "null"], "pattern": r"^\s*(\d+(\.\d+)?\s*[mhdw]\s*)+$"}),
-]
-Labels: TypeAlias = Annotated[list[spec.Label] | None, AfterValidator(_unique)]
-Link: TypeAlias = Annotated[
-    str | dict[str, str],
-    PlainValidator(_link),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$"},
-                {
-                    "type": "object",
-                    "properties": {"url": {"type": "string"}, "title": {"type": "string"}},
-                    "required": ["url"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
+Estimate: TypeAlias = Annotated[str | None, PlainValidator(_estimate), fields.ESTIMATE_SHAPE]
+Labels: TypeAlias = Annotated[list[fields.Label] | None, AfterValidator(fields.unique)]
+Link: TypeAlias = Annotated[str | dict[str, str], PlainValidator(_link), fields.LINK_SHAPE]
 Links: TypeAlias = list[Link] | None
 Address: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{_KEY}/{_KEY}$", max_length=201)]
 Anything: TypeAlias = Annotated[
@@ -131,17 +107,17 @@ _PROTECT: Final = "Never prune it, whatever the policy says."
 class Override(TypedDict, total=False):
     """What differs on one platform."""
 
-    title: Annotated[spec.Line, about("Title (for a project: name) there.")]
-    description: Annotated[spec.Markdown, about("Markdown there.")]
-    status: Annotated[spec.Status, about("Status there.")]
-    priority: Annotated[spec.Priority, about("Priority there.")]
-    owner: Annotated[spec.Key | None, about("Owner there.")]
-    start: Annotated[spec.Date, about("Start date there.")]
-    due: Annotated[spec.Date, about("Due date there.")]
+    title: Annotated[fields.Line, about("Title (for a project: name) there.")]
+    description: Annotated[fields.Markdown, about("Markdown there.")]
+    status: Annotated[fields.Status, about("Status there.")]
+    priority: Annotated[fields.Priority, about("Priority there.")]
+    owner: Annotated[fields.Key | None, about("Owner there.")]
+    start: Annotated[fields.Date, about("Start date there.")]
+    due: Annotated[fields.Date, about("Due date there.")]
     labels: Annotated[Labels, about("Labels there, in place of the neutral ones.")]
     links: Annotated[Links, about("Links there, in place of the neutral ones.")]
     container: Annotated[
-        spec.Line,
+        fields.Line,
         about("The Linear team, GitLab project, Notion parent or Motion workspace.", "WEB"),
     ]
 
@@ -153,19 +129,19 @@ Overrides: TypeAlias = dict[Platform, Override]
 class DefaultFields(TypedDict, total=False):
     """What the tasks of a project have where they do not say otherwise."""
 
-    status: Annotated[spec.Status, about("Status.")]
-    priority: Annotated[spec.Priority, about("Priority.")]
-    owner: Annotated[spec.Key | None, about("Owner.")]
+    status: Annotated[fields.Status, about("Status.")]
+    priority: Annotated[fields.Priority, about("Priority.")]
+    owner: Annotated[fields.Key | None, about("Owner.")]
     estimate: Annotated[Estimate, about("Estimate.")]
     labels: Annotated[Labels, about("Labels; a task's own replace them.")]
-    milestone: Annotated[spec.Key, about("Milestone.")]
-    platforms: Annotated[spec.Platforms, about(_PLATFORMS)]
+    milestone: Annotated[fields.Key, about("Milestone.")]
+    platforms: Annotated[fields.Platforms, about(_PLATFORMS)]
     protect: Annotated[bool, about(_PROTECT)]
 
 
 class _MilestoneFields(TypedDict, total=False):
-    description: Annotated[spec.Markdown, about("Markdown; `null` clears it.")]
-    due: Annotated[spec.Date, about("The date; `null` clears it.", "2027-01-31")]
+    description: Annotated[fields.Markdown, about("Markdown; `null` clears it.")]
+    due: Annotated[fields.Date, about("The date; `null` clears it.", "2027-01-31")]
     protect: Annotated[bool, about(_PROTECT)]
 
 
@@ -173,34 +149,34 @@ class _MilestoneFields(TypedDict, total=False):
 class MilestoneFields(_MilestoneFields, total=False):
     """The fields of a milestone."""
 
-    name: Annotated[spec.Line, about("What people read.", "Beta")]
+    name: Annotated[fields.Line, about("What people read.", "Beta")]
 
 
 @with_config(_STRICT)
 class NewMilestone(_MilestoneFields, total=False):
     """A milestone that is not there yet."""
 
-    name: Required[Annotated[spec.Line, about("What people read.", "Beta")]]
+    name: Required[Annotated[fields.Line, about("What people read.", "Beta")]]
 
 
 class _TaskFields(TypedDict, total=False):
-    description: Annotated[spec.Markdown, about("Markdown; `null` clears it.")]
-    status: Annotated[spec.Status, about("Usually left to the platforms.", "todo")]
-    priority: Annotated[spec.Priority, about("How much it matters.", "high")]
-    owner: Annotated[spec.Key | None, about(OWNER, "me")]
-    start: Annotated[spec.Date, about("No work before this day; `null` clears it.", "2026-12-01")]
-    due: Annotated[spec.Date, about("To be done by this day; `null` clears it.", "2026-12-05")]
+    description: Annotated[fields.Markdown, about("Markdown; `null` clears it.")]
+    status: Annotated[fields.Status, about("Usually left to the platforms.", "todo")]
+    priority: Annotated[fields.Priority, about("How much it matters.", "high")]
+    owner: Annotated[fields.Key | None, about(OWNER, "me")]
+    start: Annotated[fields.Date, about("No work before this day; `null` clears it.", "2026-12-01")]
+    due: Annotated[fields.Date, about("To be done by this day; `null` clears it.", "2026-12-05")]
     estimate: Annotated[
         Estimate, about("Work: minutes, hours, days (8h), weeks (5d); `null` clears it.", "4h")
     ]
     labels: Annotated[Labels, about("All its labels, without commas.", ["product"])]
     links: Annotated[Links, about("All its links.", ["https://example.com"])]
-    milestone: Annotated[spec.Key | None, about("A milestone of the project.", "beta")]
+    milestone: Annotated[fields.Key | None, about("A milestone of the project.", "beta")]
     depends_on: Annotated[
-        spec.References,
+        fields.References,
         about("All tasks that must be done before: keys, or `project/task`.", ["pick-stack"]),
     ]
-    platforms: Annotated[spec.Platforms, about(_PLATFORMS, ["linear", "notion"])]
+    platforms: Annotated[fields.Platforms, about(_PLATFORMS, ["linear", "notion"])]
     repeat: Annotated[spec.Repeat, about("Makes it come back.", {"every": "week"})]
     protect: Annotated[bool, about(_PROTECT)]
     overrides: Annotated[
@@ -212,35 +188,35 @@ class _TaskFields(TypedDict, total=False):
 class TaskFields(_TaskFields, total=False):
     """The fields of a task; those that are left out stay as they are, or with the platforms."""
 
-    title: Annotated[spec.Line, about("One line.", "Pick the stack")]
+    title: Annotated[fields.Line, about("One line.", "Pick the stack")]
 
 
 @with_config(_STRICT)
 class NewTask(_TaskFields, total=False):
     """A task that is not there yet, with its subtasks."""
 
-    title: Required[Annotated[spec.Line, about("One line.", "Pick the stack")]]
-    tasks: Annotated[dict[spec.Key, NewTask], about("Its subtasks, by key.")]
+    title: Required[Annotated[fields.Line, about("One line.", "Pick the stack")]]
+    tasks: Annotated[dict[fields.Key, NewTask], about("Its subtasks, by key.")]
 
 
 @with_config(_STRICT)
 class Part(_TaskFields, total=False):
     """One of the tasks that a task is split into."""
 
-    key: Required[Annotated[spec.Key, about("Its key, new to the project.", "wireframes")]]
-    title: Required[Annotated[spec.Line, about("One line.", "Wireframes")]]
+    key: Required[Annotated[fields.Key, about("Its key, new to the project.", "wireframes")]]
+    title: Required[Annotated[fields.Line, about("One line.", "Wireframes")]]
 
 
 class _ProjectFields(TypedDict, total=False):
-    description: Annotated[spec.Markdown, about("Markdown; `null` clears it.")]
-    status: Annotated[spec.Status, about("Usually left to the platforms.", "in_progress")]
-    priority: Annotated[spec.Priority, about("How much it matters.", "high")]
-    owner: Annotated[spec.Key | None, about(OWNER, "me")]
-    start: Annotated[spec.Date, about("No work before this day; `null` clears it.", "2026-12-01")]
-    due: Annotated[spec.Date, about("The deadline; `null` clears it.", "2027-02-28")]
+    description: Annotated[fields.Markdown, about("Markdown; `null` clears it.")]
+    status: Annotated[fields.Status, about("Usually left to the platforms.", "in_progress")]
+    priority: Annotated[fields.Priority, about("How much it matters.", "high")]
+    owner: Annotated[fields.Key | None, about(OWNER, "me")]
+    start: Annotated[fields.Date, about("No work before this day; `null` clears it.", "2026-12-01")]
+    due: Annotated[fields.Date, about("The deadline; `null` clears it.", "2027-02-28")]
     labels: Annotated[Labels, about("All its labels, without commas.", ["product"])]
     links: Annotated[Links, about("All its links.", ["https://example.com"])]
-    platforms: Annotated[spec.Platforms, about(_PLATFORMS, ["linear", "motion"])]
+    platforms: Annotated[fields.Platforms, about(_PLATFORMS, ["linear", "motion"])]
     protect: Annotated[bool, about(_PROTECT)]
     defaults: Annotated[
         DefaultFields, about("What its tasks have where they do not say otherwise.")
@@ -252,16 +228,16 @@ class _ProjectFields(TypedDict, total=False):
 class ProjectFields(_ProjectFields, total=False):
     """The fields of a project; those that are left out stay as they are."""
 
-    name: Annotated[spec.Line, about("What people read.", "Mobile app")]
+    name: Annotated[fields.Line, about("What people read.", "Mobile app")]
 
 
 @with_config(_STRICT)
 class NewProject(_ProjectFields, total=False):
     """A project that is not there yet, with its milestones and tasks."""
 
-    name: Required[Annotated[spec.Line, about("What people read.", "Mobile app")]]
-    milestones: Annotated[dict[spec.Key, NewMilestone], about("Its milestones, by key.")]
-    tasks: Annotated[dict[spec.Key, NewTask], about("Its tasks, by key.")]
+    name: Required[Annotated[fields.Line, about("What people read.", "Mobile app")]]
+    milestones: Annotated[dict[fields.Key, NewMilestone], about("Its milestones, by key.")]
+    tasks: Annotated[dict[fields.Key, NewTask], about("Its tasks, by key.")]
 
 
 class _PersonFields(TypedDict, total=False):
@@ -273,24 +249,24 @@ class _PersonFields(TypedDict, total=False):
         Annotated[str, AfterValidator(parse_timezone)],
         about("IANA name; where a due date ends.", "America/Los_Angeles"),
     ]
-    linear: Annotated[spec.Line, about("The e-mail address on Linear, where it differs.")]
-    gitlab: Annotated[spec.Line, about("The user name on GitLab.", "jwp763")]
-    notion: Annotated[spec.Line, about("The e-mail address on Notion, where it differs.")]
-    motion: Annotated[spec.Line, about("The e-mail address on Motion, where it differs.")]
+    linear: Annotated[fields.Line, about("The e-mail address on Linear, where it differs.")]
+    gitlab: Annotated[fields.Line, about("The user name on GitLab.", "jwp763")]
+    notion: Annotated[fields.Line, about("The e-mail address on Notion, where it differs.")]
+    motion: Annotated[fields.Line, about("The e-mail address on Motion, where it differs.")]
 
 
 @with_config(_STRICT)
 class PersonFields(_PersonFields, total=False):
     """How a person is known."""
 
-    name: Annotated[spec.Line, about("The name that people read.", "Me")]
+    name: Annotated[fields.Line, about("The name that people read.", "Me")]
 
 
 @with_config(_STRICT)
 class NewPerson(_PersonFields, total=False):
     """A person who is not there yet."""
 
-    name: Required[Annotated[spec.Line, about("The name that people read.", "Me")]]
+    name: Required[Annotated[fields.Line, about("The name that people read.", "Me")]]
 
 
 @with_config(_STRICT)
@@ -298,9 +274,9 @@ class IntegrationFields(TypedDict, total=False):
     """The options of a connected platform; never a secret."""
 
     enabled: Annotated[bool, about("Whether resources are made real there.", True)]
-    rate: Annotated[spec.Rate, about("Requests a minute, where your limit differs.", 60)]
+    rate: Annotated[fields.Rate, about("Requests a minute, where your limit differs.", 60)]
     container: Annotated[
-        spec.Line,
+        fields.Line,
         about(
             "Where its objects are made: the Linear team, GitLab project, Notion parent or Motion"
             " workspace.",

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
-from schemas import spec
+from schemas import fields
 from schemas.operands import (
     OWNER,
     Address,
@@ -69,7 +69,7 @@ class CreateProject(_Operation):
 
     op: Literal["create_project"] = "create_project"
     key: Annotated[
-        spec.Key, about("Its stable identity, the first part of addresses.", "mobile-app")
+        fields.Key, about("Its stable identity, the first part of addresses.", "mobile-app")
     ]
     fields: Annotated[NewProject, about("What it is.")]
 
@@ -78,7 +78,7 @@ class UpdateProject(_Update):
     """Set or release fields of a project."""
 
     op: Literal["update_project"] = "update_project"
-    project: Annotated[spec.Key, about("Its key.", "mobile-app")]
+    project: Annotated[fields.Key, about("Its key.", "mobile-app")]
     set: Annotated[
         ProjectFields, about("New values; `defaults` and `overrides` are set field by field.")
     ] = Field(default_factory=ProjectFields)
@@ -91,8 +91,8 @@ class RenameProject(_Operation):
     """Give a project another key; `formerly` keeps its remote objects, references follow."""
 
     op: Literal["rename_project"] = "rename_project"
-    project: Annotated[spec.Key, about("Its present key.", "app")]
-    key: Annotated[spec.Key, about("Its new key.", "mobile-app")]
+    project: Annotated[fields.Key, about("Its present key.", "app")]
+    key: Annotated[fields.Key, about("Its new key.", "mobile-app")]
 
 
 class ArchiveProject(_Operation):
@@ -102,20 +102,20 @@ class ArchiveProject(_Operation):
     """
 
     op: Literal["archive_project"] = "archive_project"
-    project: Annotated[spec.Key, about("Its key.", "mobile-app")]
+    project: Annotated[fields.Key, about("Its key.", "mobile-app")]
 
 
 class AddTask(_Operation):
     """Declare a task, with its subtasks."""
 
     op: Literal["add_task"] = "add_task"
-    project: Annotated[spec.Key, about("The project's key.", "mobile-app")]
-    key: Annotated[spec.Key, about("Its key, new to the project.", "pick-stack")]
+    project: Annotated[fields.Key, about("The project's key.", "mobile-app")]
+    key: Annotated[fields.Key, about("Its key, new to the project.", "pick-stack")]
     parent: Annotated[
-        spec.Key | None, about("The task that it is a subtask of.", "design-login")
+        fields.Key | None, about("The task that it is a subtask of.", "design-login")
     ] = None
     after: Annotated[
-        spec.Key | None, about("The sibling that it stands behind; by default the last.")
+        fields.Key | None, about("The sibling that it stands behind; by default the last.")
     ] = None
     fields: Annotated[NewTask, about("What it is.")]
 
@@ -137,13 +137,13 @@ class MoveTask(_Operation):
     op: Literal["move_task"] = "move_task"
     task: Annotated[Address, about("Its present address.", "mobile-app/pick-stack")]
     project: Annotated[
-        spec.Key | None, about("The project to move it to; by default its own.", "web")
+        fields.Key | None, about("The project to move it to; by default its own.", "web")
     ] = None
     parent: Annotated[
-        spec.Key | None, about("The task to put it below; by default none.", "design")
+        fields.Key | None, about("The task to put it below; by default none.", "design")
     ] = None
     after: Annotated[
-        spec.Key | None, about("The sibling that it stands behind; by default the last.")
+        fields.Key | None, about("The sibling that it stands behind; by default the last.")
     ] = None
 
 
@@ -152,7 +152,7 @@ class RenameTask(_Operation):
 
     op: Literal["rename_task"] = "rename_task"
     task: Annotated[Address, about("Its present address.", "mobile-app/choose-stack")]
-    key: Annotated[spec.Key, about("Its new key.", "pick-stack")]
+    key: Annotated[fields.Key, about("Its new key.", "pick-stack")]
 
 
 class RemoveTask(_Operation):
@@ -192,16 +192,18 @@ class SetDependencies(_Operation):
 
     op: Literal["set_dependencies"] = "set_dependencies"
     task: Annotated[Address, about("Its address.", "mobile-app/pick-stack")]
-    add: Annotated[spec.References, about("What it is to wait for: keys, or `project/task`.")] = []
-    remove: Annotated[spec.References, about("What it no longer waits for.")] = []
+    add: Annotated[
+        fields.References, about("What it is to wait for: keys, or `project/task`.")
+    ] = []
+    remove: Annotated[fields.References, about("What it no longer waits for.")] = []
 
 
 class AddMilestone(_Operation):
     """Declare a milestone."""
 
     op: Literal["add_milestone"] = "add_milestone"
-    project: Annotated[spec.Key, about("The project's key.", "mobile-app")]
-    key: Annotated[spec.Key, about("Its key.", "beta")]
+    project: Annotated[fields.Key, about("The project's key.", "mobile-app")]
+    key: Annotated[fields.Key, about("Its key.", "beta")]
     fields: Annotated[NewMilestone, about("What it is.")]
 
 
@@ -209,8 +211,8 @@ class UpdateMilestone(_Update):
     """Set or release fields of a milestone."""
 
     op: Literal["update_milestone"] = "update_milestone"
-    project: Annotated[spec.Key, about("The project's key.", "mobile-app")]
-    key: Annotated[spec.Key, about("Its key.", "beta")]
+    project: Annotated[fields.Key, about("The project's key.", "mobile-app")]
+    key: Annotated[fields.Key, about("Its key.", "beta")]
     set: Annotated[MilestoneFields, about("New values; `null` clears.")] = Field(
         default_factory=MilestoneFields
     )
@@ -226,15 +228,15 @@ class RemoveMilestone(_Operation):
     """
 
     op: Literal["remove_milestone"] = "remove_milestone"
-    project: Annotated[spec.Key, about("The project's key.", "mobile-app")]
-    key: Annotated[spec.Key, about("Its key.", "beta")]
+    project: Annotated[fields.Key, about("The project's key.", "mobile-app")]
+    key: Annotated[fields.Key, about("Its key.", "beta")]
 
 
 class Assign(_Operation):
     """Give tasks or projects to somebody."""
 
     op: Literal["assign"] = "assign"
-    to: Annotated[spec.Key | None, about(OWNER, "me")]
+    to: Annotated[fields.Key | None, about(OWNER, "me")]
     items: Annotated[
         list[Anything], Field(min_length=1), about("Addresses.", ["mobile-app/pick-stack"])
     ]
@@ -255,7 +257,7 @@ class AddPerson(_Operation):
     """Declare a person."""
 
     op: Literal["add_person"] = "add_person"
-    key: Annotated[spec.Key, about("How the specs call them.", "me")]
+    key: Annotated[fields.Key, about("How the specs call them.", "me")]
     fields: Annotated[NewPerson, about("Who it is.")]
 
 
@@ -263,7 +265,7 @@ class UpdatePerson(_Update):
     """Set or release how a person is known."""
 
     op: Literal["update_person"] = "update_person"
-    key: Annotated[spec.Key, about("How the specs call them.", "me")]
+    key: Annotated[fields.Key, about("How the specs call them.", "me")]
     set: Annotated[PersonFields, about("New values.")] = Field(default_factory=PersonFields)
     release: Annotated[
         list[Literal["email", "timezone", "linear", "gitlab", "notion", "motion"]],

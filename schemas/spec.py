@@ -9,7 +9,7 @@ holds exactly the declared fields, each in its canonical form, and is kept in th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Required, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Required, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -23,18 +23,34 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from schemas.fields import (
+    Date,
+    Dollars,
+    DriftField,
+    Estimate,
+    Identifier,
+    Key,
+    Labels,
+    Line,
+    Links,
+    Markdown,
+    NewAddress,
+    NotionField,
+    OldAddress,
+    Platforms,
+    Priority,
+    Providers,
+    Rate,
+    References,
+    Status,
+    Tier,
+    Tokens,
+    Weekdays,
+)
 from schemas.values import (
-    KEY,
-    BadValue,
-    parse_date,
-    parse_estimate,
     parse_horizon,
-    parse_label,
-    parse_line,
-    parse_markdown,
     parse_max_prune,
     parse_timezone,
-    parse_url,
 )
 
 if TYPE_CHECKING:
@@ -51,141 +67,6 @@ def _about(description: str, *examples: object) -> FieldInfo:
     info: FieldInfo = Field(description=description, examples=list(examples))
     return info
 
-
-def _date(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise BadValue("bad-date", "this is not a date", "write it as YYYY-MM-DD, 2026-12-31")
-    return parse_date(value)
-
-
-def _estimate(value: object) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        amount = value if isinstance(value, int | float) and not isinstance(value, bool) else 4
-        raise BadValue("bad-estimate", "an estimate needs a unit", f"write {amount}h or {amount}d")
-    return parse_estimate(value)
-
-
-def _link(value: object) -> str:
-    if isinstance(value, str):
-        return parse_url(value)
-    hint = "a link is https://…, or {url: https://…, title: words}"
-    given = cast("dict[str, object]", value) if isinstance(value, dict) else {"": None}
-    if not given.keys() <= {"url", "title"}:
-        raise BadValue("bad-link", "this is not a link", hint)
-    url, title = given.get("url"), given.get("title")
-    if not isinstance(url, str) or not isinstance(title, str | None):
-        raise BadValue("bad-link", "a link needs a `url`, and a `title` is text", hint)
-    return f"{parse_url(url)} {parse_line(title)}" if title is not None else parse_url(url)
-
-
-def _labels(labels: list[str] | None) -> list[str]:
-    return sorted(set(labels or ()))
-
-
-def _unique(items: list[str] | None) -> list[str]:
-    return list(dict.fromkeys(items or ()))
-
-
-def _text(text: str | None) -> str | None:
-    return (parse_markdown(text) or None) if text is not None else None
-
-
-Key: TypeAlias = Annotated[str, StringConstraints(pattern=KEY, max_length=100)]
-Line: TypeAlias = Annotated[str, AfterValidator(parse_line)]
-Markdown: TypeAlias = Annotated[str | None, AfterValidator(_text)]
-Date: TypeAlias = Annotated[
-    str | None,
-    PlainValidator(_date),
-    WithJsonSchema({"type": ["string", "null"], "pattern": r"^\d{4}-\d{2}-\d{2}$"}),
-]
-Estimate: TypeAlias = Annotated[
-    int | None,
-    PlainValidator(_estimate),
-    WithJsonSchema(
-        {"type": ["string", "null"], "pattern": r"^\s*(\d+(\.\d+)?\s*[mhdw]\s*)+$"},
-    ),
-]
-Label: TypeAlias = Annotated[str, AfterValidator(parse_label)]
-Labels: TypeAlias = Annotated[list[Label] | None, AfterValidator(_labels)]
-Link: TypeAlias = Annotated[
-    str,
-    PlainValidator(_link),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$"},
-                {
-                    "type": "object",
-                    "properties": {"url": {"type": "string"}, "title": {"type": "string"}},
-                    "required": ["url"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
-Links: TypeAlias = Annotated[list[Link] | None, AfterValidator(_unique)]
-Reference: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*)?$")
-]
-References: TypeAlias = Annotated[list[Reference] | None, AfterValidator(_unique)]
-OldAddress: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){0,2}$")
-]
-NewAddress: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^(milestones/)?[a-z0-9]+(-[a-z0-9]+)*$")
-]
-Status: TypeAlias = Literal["backlog", "todo", "in_progress", "done", "canceled"]
-Priority: TypeAlias = Literal["none", "low", "medium", "high", "urgent"]
-DriftField: TypeAlias = Literal[
-    "title",
-    "description",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "links",
-    "milestone",
-    "depends_on",
-    "parent",
-    "project",
-    "container",
-]
-Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-NotionField: TypeAlias = Literal[
-    "title",
-    "key",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "milestone",
-    "links",
-    "linear",
-    "gitlab",
-    "motion",
-    "scheduled",
-    "project",
-    "parent",
-    "depends_on",
-]
-Platforms: TypeAlias = Annotated[list[str], AfterValidator(_unique)]
-Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-Rate: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
-Tier: TypeAlias = Literal["small", "medium", "large"]
-Provider: TypeAlias = Literal["anthropic", "openai", "xai", "google"]
-Dollars: TypeAlias = Annotated[float, Field(ge=0, le=1_000_000)]
-Tokens: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 
 _OWNER = "Who it belongs to: a key of the People specs. `null` for nobody."
 _PLATFORMS = "Where it is made real."
@@ -448,7 +329,7 @@ class Agent(TypedDict, total=False):
     """Which models `trueup draft` may use, and what they may cost."""
 
     providers: Annotated[
-        Annotated[list[Provider], AfterValidator(_unique)],
+        Providers,
         _about("Only these; by default whichever have a key.", ["anthropic", "google"]),
     ]
     models: Annotated[
@@ -556,7 +437,7 @@ class Repeat(TypedDict, total=False):
 
     every: Required[Annotated[Literal["day", "week", "month"], _about("The period.", "week")]]
     days: Annotated[
-        Annotated[list[Weekday], AfterValidator(_unique), Field(min_length=1)],
+        Weekdays,
         _about("Days of the week (with `week`); `[mon]` by default.", ["mon", "thu"]),
     ]
     day: Annotated[

@@ -25,6 +25,7 @@ from schemas.values import format_estimate, shorten
 
 if TYPE_CHECKING:
     from schemas import spec
+    from schemas.fields import Priority
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ def create(clause: Clause, here: Setting) -> Proposal:
     if owner is not None:
         fields["owner"] = owner
     if priority := first_word(PRIORITIES, _without(clause.bare(), name)):
-        fields["priority"] = cast("spec.Priority", priority)
+        fields["priority"] = cast("Priority", priority)
     fields["start"] = first.isoformat()
     if due is not None:
         fields["due"] = due.isoformat()
@@ -243,7 +244,7 @@ def add_task(clause: Clause, here: Setting) -> Proposal:
     if owner := here.owner(rest) or next(iter(here.names.persons(rest, here.author)), None):
         fields["owner"] = owner
     if priority := first_word(PRIORITIES, rest):
-        fields["priority"] = cast("spec.Priority", priority)
+        fields["priority"] = cast("Priority", priority)
     if milestone := _milestone(rest, project.key, here):
         fields["milestone"] = milestone
     _add_times(fields, clause)
