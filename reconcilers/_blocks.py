@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import TypeAlias, cast
 
-from reconcilers._markdown import Block, Span, parse, render, tidy
+from reconcilers._markdown import Block, parse, render
+from reconcilers._spans import Span, tidy
 
 Json: TypeAlias = dict[str, object]
 

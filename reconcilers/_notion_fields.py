@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from reconcilers._blocks import Json, rich_text, spans_of, text_of
 from reconcilers._contract import Field
-from reconcilers._markdown import Span
 from reconcilers._notion_columns import KNOWN_STATUSES, PRIORITY_OPTIONS, STATUSES
+from reconcilers._spans import Span
 from schemas.domain import Fields, Kind, Value, milestone_address, project_of
 
 BOTH: tuple[Kind, ...] = ("project", "task")

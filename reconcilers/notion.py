@@ -46,7 +46,6 @@ from reconcilers._contract import (
     Wanted,
     Written,
 )
-from reconcilers._markdown import Span
 from reconcilers._notion_fields import (
     BOTH,
     CUT,
@@ -73,6 +72,7 @@ from reconcilers._notion_home import (
 from reconcilers._notion_home import batches as result_batches
 from reconcilers._notion_price import price
 from reconcilers._notion_survey import survey
+from reconcilers._spans import Span
 from schemas.domain import Fields, Kind, Value
 from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
 

@@ -19,7 +19,8 @@ from reconcilers._blocks import (
     markdown_of,
     opening,
 )
-from reconcilers._markdown import Block, Span, parse, render, tidy
+from reconcilers._markdown import Block, parse, render
+from reconcilers._spans import Span, tidy
 from reconcilers.notion import canonical, price
 from schemas.domain import Change, FieldChange
 
