@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from runner.moves import follow, follow_references
-from runner.ownership import LIVE, SCHEDULED, ownership
-from schemas.domain import Binding, Desired, Edit, Resource, Value, same
+from runner.ownership import SCHEDULED, ownership
+from schemas.domain import SHARED_FIELDS, Binding, Desired, Edit, Resource, Value, same
 
 OURSELVES = "trueup"
 """Who is said to have edited what we wrote."""
@@ -108,7 +108,7 @@ def agreements(
         key=lambda binding: order[binding.platform],
     )
     found: dict[str, Agreement] = {}
-    for name in (*LIVE, *SCHEDULED):
+    for name in (*SHARED_FIELDS, *SCHEDULED):
         there = list(_there(name, resource, ranked, desired, identities))
         edits = [item for item in there if item.edit]
         if edits:

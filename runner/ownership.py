@@ -17,22 +17,6 @@ DERIVED = ("project", "key", "container", "counterparts", "parent")
 SCHEDULED = ("scheduled_start", "scheduled_end")
 CODE = ("merge_requests", "closing_commits")
 
-LIVE = (
-    "title",
-    "description",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "links",
-    "milestone",
-    "depends_on",
-)
-"""Fields that the platforms share where the specs leave them out."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ownership:

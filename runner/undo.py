@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from runner.edits import edited_text
 from runner.language.edit import Edited, Files, apply_operations, write_files
 from runner.language.load import load_files, read_files
-from runner.ownership import LIVE
 from runner.render import FORMAT_VERSION, plan_json, plan_text
 from runner.report import as_json
 from runner.state.contract import LogRow, ResourceRow, RunRow
 from schemas import operations as ops
-from schemas.domain import Desired, Plan, Resource, Value, kind_of, project_of, same
+from schemas.domain import SHARED_FIELDS, Desired, Plan, Resource, Value, kind_of, project_of, same
 from schemas.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def _live(
             continue
         declared = known.declared.keys() | made[row.address].declared.keys()
         for name, before, _ in row.fields:
-            if name in LIVE and name not in declared:
+            if name in SHARED_FIELDS and name not in declared:
                 why = f"{name} was {json.dumps(before)} on {row.platform}: change it there"
                 yield row.address, why
 

@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast, get_args
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 Fields: TypeAlias = Mapping[str, Value]
@@ -37,8 +37,25 @@ Kind: TypeAlias = Literal["project", "milestone", "task"]
 Action: TypeAlias = Literal["create", "bind", "update", "move", "archive", "delete"]
 Owner: TypeAlias = Literal["git", "platform", "motion", "gitlab"]
 DriftPolicy: TypeAlias = Literal["propose", "revert", "ignore", "share", "overrule"]
+SharedField: TypeAlias = Literal[
+    "title",
+    "description",
+    "status",
+    "priority",
+    "owner",
+    "start",
+    "due",
+    "estimate",
+    "labels",
+    "links",
+    "milestone",
+    "depends_on",
+]
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Status: TypeAlias = Literal["applied", "skipped", "failed", "unknown"]
+
+SHARED_FIELDS: tuple[SharedField, ...] = get_args(SharedField)
+"""Fields that git owns where the specs declare them, and the platforms together elsewhere."""
 
 PLATFORMS = ("linear", "gitlab", "notion", "motion")
 """Our own platforms, in the order in which ties are settled."""

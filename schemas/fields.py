@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
+from schemas.domain import SharedField
 from schemas.values import (
     KEY,
     BadValue,
@@ -107,23 +108,7 @@ NewAddress: TypeAlias = Annotated[
 ]
 Status: TypeAlias = Literal["backlog", "todo", "in_progress", "done", "canceled"]
 Priority: TypeAlias = Literal["none", "low", "medium", "high", "urgent"]
-DriftField: TypeAlias = Literal[
-    "title",
-    "description",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "links",
-    "milestone",
-    "depends_on",
-    "parent",
-    "project",
-    "container",
-]
+DriftField: TypeAlias = Literal[SharedField, "parent", "project", "container"]
 Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Weekdays: TypeAlias = Annotated[list[Weekday], AfterValidator(unique), Field(min_length=1)]
 NotionField: TypeAlias = Literal[

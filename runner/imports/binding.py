@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 
 from reconcilers._contract import Profile
 from runner.imports.drafting import Tie
-from runner.ownership import LIVE
 from runner.plan import Agreed
 from runner.projection import project_fields
 from runner.state.contract import IntegrationRow, ResourceRow, StateDiff
-from schemas.domain import Binding, Desired, Fields, Pending, Value, resource_id, same
+from schemas.domain import (
+    SHARED_FIELDS,
+    Binding,
+    Desired,
+    Fields,
+    Pending,
+    Value,
+    resource_id,
+    same,
+)
 
 if TYPE_CHECKING:
     from runner.state.contract import Key
@@ -68,14 +76,14 @@ def _base(tie: Tie, platform: str, desired: Desired, profile: Profile) -> dict[s
         base[name] = value if agrees else there
     observable = profile.capabilities.observable(tie.kind)
     for name in observable & seen.keys() - after.keys():
-        if name in LIVE or name == "counterparts":
+        if name in SHARED_FIELDS or name == "counterparts":
             base[name] = seen[name]
     return {name: value for name, value in base.items() if not same(value, None)}
 
 
 def live_of(binding: Binding, declared: Fields) -> dict[str, Value]:
     """Return the fields that the platforms own, as a binding has them."""
-    return {n: v for n, v in binding.base.items() if n in LIVE and n not in declared}
+    return {n: v for n, v in binding.base.items() if n in SHARED_FIELDS and n not in declared}
 
 
 class Overlay:

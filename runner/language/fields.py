@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from runner.language.check import CONTAINERS
 from runner.language.tree import Model
-from schemas.domain import PLATFORMS
+from schemas.domain import PLATFORMS, SHARED_FIELDS
 from schemas.values import (
     BadValue,
     parse_estimate,
@@ -27,20 +27,9 @@ ORDER: Final = (
     "kind",
     "key",
     "name",
-    "title",
     "email",
     "timezone",
-    "description",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "links",
-    "milestone",
-    "depends_on",
+    *SHARED_FIELDS,
     "platforms",
     "repeat",
     "protect",

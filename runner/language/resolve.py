@@ -27,6 +27,7 @@ from runner.language.outline import Entry, entries, split_reference
 from runner.language.resources import Outline, Part, Resources
 from schemas.domain import (
     PLATFORMS,
+    SHARED_FIELDS,
     Desired,
     Diagnostic,
     DriftOverride,
@@ -46,22 +47,14 @@ from schemas.errors import SpecError
 if TYPE_CHECKING:
     from schemas import spec
 
-TEXT_FIELDS = (
-    "title",
-    "description",
-    "status",
-    "priority",
-    "owner",
-    "start",
-    "due",
-    "estimate",
-    "labels",
-    "links",
-)
-"""Fields that are taken from a document as they are; the others are references."""
+REFERENCES = ("milestone", "depends_on")
+"""Fields that name other resources."""
+
+TEXT_FIELDS = tuple(name for name in SHARED_FIELDS if name not in REFERENCES)
+"""Fields that are taken from a document as they are."""
 
 LISTS = ("labels", "links")
-"""Those of them that hold several values."""
+"""Text fields that hold several values."""
 
 DEFAULTED = ("status", "priority", "owner", "estimate", "labels")
 """Fields that a task takes from its project's `defaults`."""
