@@ -57,6 +57,8 @@ class Field:
     """Whether `observe` reads the value back faithfully enough to be compared with base."""
     initial: tuple[Value, ...] = ()
     """What a new object may have there by itself, which is nobody's edit."""
+    approximate: bool = False
+    """Whether the platform keeps it in words of its own, which stand for the value as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,10 @@ class Capabilities:
     def initial(self, kind: Kind, name: str) -> tuple[Value, ...]:
         """Return what a new object may have in a field that it was made without."""
         return next((f.initial for f in self.fields if f.name == name and kind in f.kinds), ())
+
+    def approximate(self, kind: Kind) -> frozenset[str]:
+        """Return the names of the fields that the platform keeps in words of its own."""
+        return frozenset(f.name for f in self.fields if kind in f.kinds and f.approximate)
 
     def observable(self, kind: Kind) -> frozenset[str]:
         """Return the names of the fields that `observe` reads back faithfully."""
@@ -222,8 +228,10 @@ class Written:
         complete: `False` when part of the operation could not be carried out, so that the next
             plan looks again (a dependency that was refused, say).
         warnings: what was not done as declared, for people to read.
-        fields: values that differ from the desired ones by the platform's own rules, such as an
-            estimate rounded to its scale; they become part of base.
+        fields: values that differ from the desired ones by the platform's own rules, such as a
+            label that it lacks; they become part of base.
+        echo: how the platform shows values that it did take, where it has another word for them,
+            such as an estimate in points; base stays as desired.
     """
 
     remote_id: str
@@ -232,6 +240,7 @@ class Written:
     complete: bool = True
     warnings: tuple[str, ...] = ()
     fields: Fields = field(default_factory=dict[str, Value])
+    echo: Fields = field(default_factory=dict[str, Value])
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +443,49 @@ class Lists(Protocol):
             container: as the specs name it.
             closed: done and canceled ones too, not only those that open ones refer to.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """A merge request about an object.
+
+    Attributes:
+        name: the platform's own short name for it (`!7`).
+        state: in the platform's own words: opened, merged, closed.
+        tie: `related`, `closes` (when it is merged, or would have), or `closed`: it did.
+    """
+
+    name: str
+    title: str
+    state: str
+    url: str
+    tie: Literal["related", "closes", "closed"] = "related"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit; title and URL are empty where the token may not see it."""
+
+    sha: str
+    title: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is made of an object in code."""
+
+    merge_requests: tuple[MergeRequest, ...] = ()
+    closing_commits: tuple[Commit, ...] = ()
+
+
+@runtime_checkable
+class Codes(Protocol):
+    """An optional extra: a platform that ties objects to code."""
+
+    async def code(self, remote_id: str) -> Code:
+        """Return the merge requests about the object, and the commits that closed it."""
         ...
 
 

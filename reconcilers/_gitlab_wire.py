@@ -161,11 +161,16 @@ class Api:
         self._transport = transport
 
     async def pages(
-        self, path: str, query: Mapping[str, str], parse: Callable[[object], T]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        parse: Callable[[object], T],
+        *,
+        size: str = PAGE,
     ) -> AsyncIterator[T]:
-        """Yield every item of a list, to its last page."""
-        page: Mapping[str, str] | None = {**query, "per_page": PAGE}
-        while page:
+        """Yield every item of a list, to its last page; without a `size` GitLab chooses it."""
+        page: Mapping[str, str] | None = {**query, "per_page": size} if size else query
+        while page is not None:
             answer = await self._transport.read("GET", path, params=page)
             data: object = answer.data
             if not isinstance(data, list):

@@ -22,6 +22,7 @@ from reconcilers import _gitlab_text as text
 from reconcilers import _gitlab_wire as wire
 from reconcilers._contract import (
     Capabilities,
+    Code,
     Connection,
     Limits,
     Listing,
@@ -32,6 +33,7 @@ from reconcilers._contract import (
     Wanted,
     Written,
 )
+from reconcilers._gitlab_code import code
 from reconcilers._gitlab_fields import (
     ARCHIVED,
     CLOSED,
@@ -216,6 +218,11 @@ class Gitlab:
         known = set(self._known.projects.values())
         asked = [at for at in map(ref, unseen) if at.sigil != ">" and at.project in known]
         return [str(at) for at in asked if full and not await wire.is_there(self._api, at)]
+
+    async def code(self, remote_id: str) -> Code:
+        """Return the merge requests about an issue, and the commits that closed it."""
+        at = ref(remote_id)
+        return await code(self._api, at) if at.sigil == "#" else Code()
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return what a GitLab project holds."""

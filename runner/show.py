@@ -1,23 +1,31 @@
 """What `show` tells of one resource: every field, who owns it, and what each platform has.
 
-Read from specs and state into a frozen value, which becomes text or JSON; nothing is sent.
+Read from specs and state into a frozen value, which becomes text or JSON. Nothing is sent, but for
+what no state keeps: the merge requests about a task, which change without its issue changing, are
+asked for when somebody looks.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from reconcilers._budget import SystemClock
+from reconcilers._contract import Code, Codes
+from runner.lanes import tried
 from runner.language.check import CONTAINERS
 from runner.live import Identities, agreements, present
-from runner.ownership import ownership
+from runner.ownership import CODE, ownership
+from runner.platforms import platforms_of, session
 from runner.render import SIGNS, Paint, shown
 from runner.status import history_text, planned
 from schemas.domain import Action, Binding, Edit, Kind, Owner, Pending, Source, Value, kind_of
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, PlatformError
 
 if TYPE_CHECKING:
+    from reconcilers._budget import Clock
     from runner.state.contract import HistoryEntry, StateReader
     from runner.workspace import Workspace
     from schemas.domain import Desired, Resource
@@ -81,8 +89,25 @@ class PlaceView:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeView(Code):
+    """What is made of a resource in code, as the platform says now.
+
+    Attributes:
+        error: why it could not be asked.
+    """
+
+    owner: Owner = "gitlab"
+    why: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceView:
-    """One resource: its fields, and where it is."""
+    """One resource: its fields, and where it is.
+
+    Attributes:
+        code: see `with_code`; `None` where nobody asked.
+    """
 
     address: str
     kind: Kind
@@ -91,6 +116,7 @@ class ResourceView:
     fields: tuple[FieldView, ...]
     places: tuple[PlaceView, ...]
     history: tuple[HistoryEntry, ...]
+    code: CodeView | None = None
 
 
 def read_resource(place: Workspace, address: str) -> ResourceView:
@@ -120,6 +146,38 @@ def read_resource(place: Workspace, address: str) -> ResourceView:
         places=tuple(_place(name, bound.get(name), open_.get(name, "")) for name in platforms),
         history=tuple(e for e in reader.history(address, 5) if _about(address, e)),
     )
+
+
+def with_code(place: Workspace, view: ResourceView, clock: Clock | None = None) -> ResourceView:
+    """Return the view of a task with its merge requests, where the platform is that has them.
+
+    A platform that cannot be asked is no reason to show nothing: the view says why.
+    """
+    desired = place.desired
+    owned = ownership(CODE[0], desired.resources.get(view.address), "", desired.policy)
+    there = next((p for p in view.places if p.platform == owned.owner and p.remote_id), None)
+    if there is None or view.kind != "task" or there.platform not in desired.integrations:
+        return view
+    try:
+        found = asyncio.run(_ask(place, there, clock or SystemClock()))
+    except ConfigError as error:
+        found = error
+    if isinstance(found, Code):
+        told = CodeView(found.merge_requests, found.closing_commits, owned.owner, owned.why)
+    else:
+        told = CodeView(owner=owned.owner, why=owned.why, error=str(found))
+    return replace(view, code=told)
+
+
+async def _ask(place: Workspace, there: PlaceView, clock: Clock) -> Code | PlatformError:
+    platform = platforms_of(place.desired)[there.platform]
+    opened = session(
+        platform, place.desired, place.config, bound={}, lookups={}, limits={}, clock=clock
+    )
+    async with opened as open_:
+        if not isinstance(open_.reconciler, Codes):
+            return Code()
+        return await tried(open_.reconciler.code(there.remote_id), there.platform)
 
 
 def _about(address: str, entry: HistoryEntry) -> bool:
@@ -277,6 +335,7 @@ def resource_text(view: ResourceView, *, colour: bool = False) -> str:
     lines = [f"{paint('1', view.address)}  {view.kind}  {paint('2', at)}"]
     for item in view.fields:
         lines += _field_lines(item, paint)
+    lines += _code_lines(view.code, paint) if view.code else ()
     if view.places:
         lines.append("")
     for place in view.places:
@@ -314,3 +373,25 @@ def _field_lines(item: FieldView, paint: Paint) -> Iterator[str]:
     for platform, there in item.on.items():
         if platform not in same:
             yield f"    {platform}: {shown(item.name, there)}"
+
+
+def _code_lines(code: CodeView, paint: Paint) -> Iterator[str]:
+    """Yield the merge requests and what closed the issue, or why that is not known."""
+    ties = {"related": "", "closes": "  closes it", "closed": "  closed it"}
+    told = {
+        CODE[0]: [
+            (f"{r.name} {r.state}{ties[r.tie]}: {r.title}", r.url) for r in code.merge_requests
+        ],
+        CODE[1]: [(f"{c.sha[:10]} {c.title}".rstrip(), c.url) for c in code.closing_commits],
+    }
+    for name, items in told.items():
+        yield ""
+        none = "not known" if code.error else "none"
+        yield f"  {paint('1', name)}:{'' if items else f' {none}'}"
+        yield f"    {code.owner}: {code.why}"
+        if code.error:
+            yield paint("33", f"    not asked: {code.error}")
+        for line, url in items:
+            yield f"    {line}"
+            if url:
+                yield paint("2", f"      {url}")

@@ -188,16 +188,18 @@ def status(context: click.Context, as_json: bool) -> None:
     cls=Examples,
     examples="""
     trueup show mobile-app/pick-stack
+    trueup show mobile-app/pick-stack --offline
     trueup show --request 20261124-101500-3fa9c1
     """,
 )
 @click.argument("address", required=False, default="")
 @flag("--request", default="", metavar="ID", help="Show a request to the agent instead.")
+@flag("--offline", is_flag=True, help="Do not ask for merge requests; show what is known.")
 @JSON
 @click.pass_context
-def show(context: click.Context, address: str, request: str, as_json: bool) -> None:
+def show(context: click.Context, address: str, request: str, offline: bool, as_json: bool) -> None:
     """Show one resource: every field, who owns it, and where it is on each platform."""
-    from runner.show import read_resource, resource_text
+    from runner.show import read_resource, resource_text, with_code
     from runner.status import to_json
 
     if bool(address) == bool(request):
@@ -211,7 +213,10 @@ def show(context: click.Context, address: str, request: str, as_json: bool) -> N
         told = request_json if as_json else request_text
         click.echo(told(remembered, calls), nl=False)
         return
-    found = read_resource(workspace(context), address)
+    place = workspace(context)
+    found = read_resource(place, address)
+    if not offline:
+        found = with_code(place, found)
     text = to_json(found) if as_json else resource_text(found, colour=colour(context))
     click.echo(text, nl=False)
 

@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from runner.sandbox._gitlab_api import JOB_TOKEN, not_found
+from runner.sandbox._gitlab_objects import DEFAULT_BRANCH
 from runner.sandbox._world import TOKENS
 
 if TYPE_CHECKING:
@@ -39,11 +40,16 @@ class Repositories:
 
     Args:
         projects: the paths of the projects.
+
+    Attributes:
+        pushed: called after a push that moved the default branch, with the project and its last
+            commit before and after.
     """
 
     def __init__(self, projects: Collection[str]) -> None:
         self._projects = projects
         self._root: Path | None = None
+        self.pushed: Callable[[str, str, str], None] | None = None
 
     def folder(self, project: str) -> Path:
         """Return the folder of a project's bare repo."""
@@ -56,7 +62,7 @@ class Repositories:
         if not folder.is_dir():
             import git
 
-            git.Repo.init(folder, bare=True, mkdir=True, initial_branch="main").close()
+            git.Repo.init(folder, bare=True, mkdir=True, initial_branch=DEFAULT_BRANCH).close()
         return folder
 
     def head(self, project: str, branch: str) -> str:
@@ -74,6 +80,24 @@ class Repositories:
     def commits(self, project: str, target: str, source: str) -> list[str]:
         """Return the commits that `source` has and `target` has not, the newest first."""
         return self.git(project, "rev-list", f"{target}..{source}").split()
+
+    def messages(self, project: str, target: str, source: str) -> list[tuple[str, str]]:
+        """Return those commits with their messages; all of `source` where `target` is ''."""
+        span = f"{target}..{source}" if target else source
+        told = self.git(project, "log", "--format=%H%n%B%x00", span)
+        found = [item.strip().partition("\n") for item in told.split("\0")]
+        return [(sha, message) for sha, _, message in found if sha]
+
+    def commit(self, project: str, sha: str) -> tuple[str, str, str, str] | None:
+        """Return a commit's author, e-mail address, date and message; `None` where it is not."""
+        import git
+
+        try:
+            told = self.git(project, "show", "-s", "--format=%an%x00%ae%x00%aI%x00%B", sha)
+        except git.GitCommandError:
+            return None
+        author, email, when, message = told.split("\0")
+        return author, email, when, message
 
     def merge(self, project: str, target: str, source: str, message: str) -> str:
         """Merge one commit into a branch; return the merge commit, or '' where they conflict."""
@@ -123,6 +147,8 @@ class Repositories:
     async def _backend(self, project: str, path: str, request: Request) -> Response:
         """Let git answer: http-backend is a CGI program."""
         self.folder(project)
+        pushing = path == "/git-receive-pack"
+        before = self.head(project, DEFAULT_BRANCH) if pushing else ""
         body = await request.body()
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -145,6 +171,9 @@ class Repositories:
             stdout=subprocess.PIPE,
             check=True,
         )
+        after = self.head(project, DEFAULT_BRANCH) if pushing else ""
+        if self.pushed and after != before:
+            self.pushed(project, before, after)
         return _response(done.stdout)
 
 

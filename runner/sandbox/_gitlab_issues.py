@@ -52,6 +52,7 @@ class Issues:
             ("GET", one + r"/links", self.list_links),
             ("POST", one + r"/links", self.create_link),
             ("DELETE", one + r"/links/([^/]+)", self.delete_link),
+            ("GET", one + r"/resource_state_events", self.list_turns),
             ("GET", one + r"/notes", self.list_notes),
             ("POST", one + r"/notes", self.create_note),
             ("GET", one + r"/notes/(\d+)", self.get_note),
@@ -85,13 +86,13 @@ class Issues:
 
     def get_issue(self, _call: Call, project: str, iid: str) -> Reply:
         """`GET /projects/:id/issues/:issue_iid`."""
-        return Reply(200, self._there.issue(self._find_issue(project, iid)))
+        return Reply(200, self._there.issue(self._there.find_issue(project, iid)))
 
     def update_issue(self, call: Call, project: str, iid: str) -> Reply:
         """`PUT /projects/:id/issues/:issue_iid`."""
         accepts: Accepts = {**ISSUE, "state_event": ("close", "reopen"), "updated_at": "instant"}
         asked = parameters(call, accepts)
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         if not asked:
             raise error(400, "at least one parameter must be provided")
         before = self._there.issue(issue)
@@ -102,7 +103,7 @@ class Issues:
 
     def delete_issue(self, _call: Call, project: str, iid: str) -> Reply:
         """`DELETE /projects/:id/issues/:issue_iid`."""
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         if not self._there.may_delete:
             raise refused(403, "403 Forbidden")
         del self._there.projects[issue.project].issues[issue.iid]
@@ -116,7 +117,7 @@ class Issues:
     def move_issue(self, call: Call, project: str, iid: str) -> Reply:
         """`POST /projects/:id/issues/:issue_iid/move`."""
         asked = parameters(call, {"to_project_id": "number"}, ["to_project_id"])
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         home, target = (
             self._there.projects[issue.project],
             self._there.project(str(asked["to_project_id"])),
@@ -133,6 +134,9 @@ class Issues:
             made=self._world.clock(),
             labels=set(),
             notes={},
+            mentioned_by=set(),
+            closed_by=set(),
+            turns=list(issue.turns),
         )
         # Only labels and milestones that the target has under the same title come along.
         for label in issue.labels:
@@ -156,7 +160,7 @@ class Issues:
 
     def list_links(self, _call: Call, project: str, iid: str) -> Reply:
         """`GET /projects/:id/issues/:issue_iid/links`."""
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         shown = [
             {
                 **self._there.issue(other),
@@ -177,8 +181,8 @@ class Issues:
             "link_type": ("relates_to", "blocks", "is_blocked_by"),
         }
         asked = parameters(call, accepts, ["target_project_id", "target_issue_iid"])
-        issue = self._find_issue(project, iid)
-        other = self._find_issue(asked["target_project_id"], asked["target_issue_iid"])
+        issue = self._there.find_issue(project, iid)
+        other = self._there.find_issue(asked["target_project_id"], asked["target_issue_iid"])
         kind = asked.get("link_type") or "relates_to"
         if kind != "relates_to" and not self._there.paid:
             raise refused(403, "Blocked issues not available for current license")
@@ -197,7 +201,7 @@ class Issues:
 
     def delete_link(self, _call: Call, project: str, iid: str, number: str) -> Reply:
         """`DELETE /projects/:id/issues/:issue_iid/links/:issue_link_id`."""
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         for other, kind, link in self._there.linked(issue):
             if str(link.id) == number:
                 del self._there.links[link.id]
@@ -208,6 +212,10 @@ class Issues:
                 return Reply(200, {**shown, "link_type": kind})
         raise not_found()
 
+    def list_turns(self, call: Call, project: str, iid: str) -> Reply:
+        """`GET /projects/:id/issues/:issue_iid/resource_state_events`."""
+        return page_of(call, self._there.find_issue(project, iid).turns, parameters(call, PAGING))
+
     def list_notes(self, call: Call, project: str, iid: str) -> Reply:
         """`GET /projects/:id/issues/:issue_iid/notes`."""
         accepts: Accepts = {
@@ -216,13 +224,13 @@ class Issues:
             "order_by": ("created_at", "updated_at"),
         }
         asked = parameters(call, accepts)
-        notes = list(self._find_issue(project, iid).notes.values())
+        notes = list(self._there.find_issue(project, iid).notes.values())
         return page_of(call, notes if asked.get("sort") == "asc" else notes[::-1], asked)
 
     def create_note(self, call: Call, project: str, iid: str) -> Reply:
         """`POST /projects/:id/issues/:issue_iid/notes`."""
         asked = parameters(call, {"body": "text", "created_at": "instant"}, ["body"])
-        issue = self._find_issue(project, iid)
+        issue = self._there.find_issue(project, iid)
         number, now = self._world.number("gitlab/note"), self._world.instant("gitlab")
         note: dict[str, Any] = {
             "id": number,
@@ -255,17 +263,11 @@ class Issues:
     def delete_note(self, _call: Call, project: str, iid: str, number: str) -> Reply:
         """`DELETE /projects/:id/issues/:issue_iid/notes/:note_id`."""
         note = self._find_note(project, iid, number)
-        del self._find_issue(project, iid).notes[note["id"]]
+        del self._there.find_issue(project, iid).notes[note["id"]]
         return Reply(204)
 
-    def _find_issue(self, project: str, iid: str) -> Issue:
-        issues = self._there.project(project).issues
-        if not iid.isdecimal() or int(iid) not in issues:
-            raise not_found()
-        return issues[int(iid)]
-
     def _find_note(self, project: str, iid: str, number: str) -> dict[str, Any]:
-        note = self._find_issue(project, iid).notes.get(int(number))
+        note = self._there.find_issue(project, iid).notes.get(int(number))
         if note is None:
             raise not_found("Note")
         return note
@@ -299,11 +301,10 @@ class Issues:
         if description := asked.get("description"):
             asked["description"], commands = without_commands(description)
             closing = closing or "close" in commands
-        now = self._world.instant("gitlab")
         if closing:
-            issue.closed_at = issue.closed_at or now
+            self._there.turn(issue, "closed")
         elif asked.get("state_event") == "reopen":
-            issue.closed_at = None
+            self._there.turn(issue, "reopened")
         names = ("title", "description", "due_date", "confidential", "discussion_locked")
         assign(issue, asked, names)
         issue.title = issue.title.strip()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runner.sandbox._gitlab_api import not_found
 from runner.sandbox._world import World
 
 AUTOMATIC_COLOR = "#428BCA"
 HOST = "https://gitlab.example"
+DEFAULT_BRANCH = "main"
 
 _MARKER = re.compile(r"trueup:([0-9a-f-]{36})")
 _CODE_OR_COMMAND = re.compile(
@@ -49,7 +50,13 @@ class Milestone:
 
 @dataclass(slots=True)
 class Issue:
-    """An issue; labels and milestone by id, so that renaming those carries over."""
+    """An issue; labels and milestone by id, so that renaming those carries over.
+
+    Attributes:
+        mentioned_by: the merge requests that mention it, by global id.
+        closed_by: those that close it when they are merged, or have closed it.
+        turns: when it was closed or reopened, as `resource_state_events` shows it.
+    """
 
     id: int
     iid: int
@@ -70,6 +77,9 @@ class Issue:
     weight: int | None = None
     moved_to: int | None = None
     notes: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    mentioned_by: set[int] = field(default_factory=set[int])
+    closed_by: set[int] = field(default_factory=set[int])
+    turns: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 @dataclass(slots=True)
@@ -155,6 +165,13 @@ class Objects:
                 return project
         raise not_found("Project")
 
+    def find_issue(self, project: str, iid: str) -> Issue:
+        """Return the issue of that number; refuses the request where there is none."""
+        issues = self.project(project).issues
+        if not iid.isdecimal() or int(iid) not in issues:
+            raise not_found()
+        return issues[int(iid)]
+
     def relabel(self, home: Project, labels: set[int], asked: Mapping[str, Any]) -> None:
         """Change a set of labels as a request asks for; new names become new labels."""
         if "labels" in asked:
@@ -178,6 +195,34 @@ class Objects:
         label = Label(self._world.number("gitlab/label") + 300, name, color)
         home.labels[label.id] = label
         return label
+
+    def turn(
+        self,
+        issue: Issue,
+        state: Literal["closed", "reopened"],
+        *,
+        commit: str | None = None,
+        request: int | None = None,
+    ) -> None:
+        """Close or reopen an issue, unless it is so already, and remember what did it."""
+        if (issue.closed_at is not None) == (state == "closed"):
+            return
+        now = self._world.instant("gitlab")
+        issue.closed_at = now if state == "closed" else None
+        if commit or request:
+            issue.updated_at = now
+        issue.turns.append(
+            {
+                "id": self._world.number("gitlab/state_event"),
+                "user": self.user(1),
+                "created_at": now,
+                "resource_type": "Issue",
+                "resource_id": issue.id,
+                "source_commit": commit,
+                "source_merge_request_id": request,
+                "state": state,
+            }
+        )
 
     def linked(self, issue: Issue) -> list[tuple[Issue, str, Link]]:
         """Return the issues linked to one, how, and the link."""
@@ -227,7 +272,7 @@ class Objects:
             "type": "ISSUE",
             "issue_type": issue.issue_type,
             "user_notes_count": len(issue.notes),
-            "merge_requests_count": 0,
+            "merge_requests_count": len(issue.closed_by),
             "upvotes": 0,
             "downvotes": 0,
             "due_date": issue.due_date,
@@ -294,7 +339,7 @@ def project_shown(project: Project) -> dict[str, Any]:
         "path_with_namespace": project.path,
         "name_with_namespace": f"{namespace} / {path}",
         "description": None,
-        "default_branch": "main",
+        "default_branch": DEFAULT_BRANCH,
         "visibility": "private",
         "archived": False,
         "issues_enabled": True,

@@ -21,8 +21,15 @@ from runner.sandbox._gitlab_api import (
     parameters,
     refused,
 )
+from runner.sandbox._gitlab_closing import Closing
 from runner.sandbox._gitlab_git import Repositories
-from runner.sandbox._gitlab_objects import HOST, Objects, Project, assign, without_commands
+from runner.sandbox._gitlab_objects import (
+    HOST,
+    Objects,
+    Project,
+    assign,
+    without_commands,
+)
 from runner.sandbox._platform import Call, Reply
 from runner.sandbox._world import World
 
@@ -95,7 +102,7 @@ class MergeRequest:
 
 
 class MergeRequests:
-    """The endpoints below `/projects/:id/merge_requests`, and those of branches.
+    """The endpoints below `/projects/:id/merge_requests`, and those that lead there.
 
     Attributes:
         by_project: merge requests by the number of their project, then by their own.
@@ -106,6 +113,8 @@ class MergeRequests:
         self._world = world
         self._there = there
         self._git = repositories
+        self._closing = Closing(there, repositories)
+        repositories.pushed = self._closing.pushed
 
     def routes(self) -> Routes:
         """Return method, path and handler of every endpoint."""
@@ -114,9 +123,9 @@ class MergeRequests:
         note = one + r"/notes/(\d+)"
         thread = one + r"/discussions/([0-9a-f]+)"
         return (
-            ("GET", PROJECT + r"/repository/branches", self.list_branches),
-            ("GET", PROJECT + r"/repository/branches/([^/]+)", self.get_branch),
             ("GET", PROJECT + r"/repository/commits/([^/]+)/merge_requests", self.list_of_commit),
+            ("GET", PROJECT + r"/issues/([^/]+)/related_merge_requests", self.list_related),
+            ("GET", PROJECT + r"/issues/([^/]+)/closed_by", self.list_closing),
             ("GET", every, self.list_requests),
             ("POST", every, self.create),
             ("GET", one, self.get),
@@ -155,27 +164,6 @@ class MergeRequests:
             for request in requests.values()
         ]
 
-    # Branches
-
-    def list_branches(self, call: Call, project: str) -> Reply:
-        """`GET /projects/:id/repository/branches`."""
-        asked = parameters(call, {**PAGING, "search": "text"})
-        home = self._there.project(project)
-        found = [
-            _branch_shown(home, name, sha)
-            for name, sha in self._git.branches(home.path).items()
-            if (asked.get("search") or "") in name
-        ]
-        return page_of(call, found, asked)
-
-    def get_branch(self, _call: Call, project: str, name: str) -> Reply:
-        """`GET /projects/:id/repository/branches/:branch`."""
-        home = self._there.project(project)
-        sha = self._git.head(home.path, name)
-        if not sha:
-            raise not_found("Branch")
-        return Reply(200, _branch_shown(home, name, sha))
-
     # Merge requests
 
     def list_requests(self, call: Call, project: str) -> Reply:
@@ -202,6 +190,22 @@ class MergeRequests:
             and sha in (request.merge_commit, *self._commits(home, request))
         ]
         return page_of(call, found[::-1], asked)
+
+    def list_related(self, call: Call, project: str, iid: str) -> Reply:
+        """`GET /projects/:id/issues/:issue_iid/related_merge_requests`."""
+        issue = self._there.find_issue(project, iid)
+        return self._those(call, issue.mentioned_by | issue.closed_by)
+
+    def list_closing(self, call: Call, project: str, iid: str) -> Reply:
+        """`GET /projects/:id/issues/:issue_iid/closed_by`: of the same project only."""
+        issue = self._there.find_issue(project, iid)
+        own = {request.id for request in self.by_project[issue.project].values()}
+        return self._those(call, issue.closed_by & own)
+
+    def _those(self, call: Call, ids: set[int]) -> Reply:
+        every = [r for requests in self.by_project.values() for r in requests.values()]
+        shown = [self._shown(request) for request in every if request.id in ids]
+        return page_of(call, shown, parameters(call, PAGING))
 
     def create(self, call: Call, project: str) -> Reply:
         """`POST /projects/:id/merge_requests`."""
@@ -385,6 +389,16 @@ class MergeRequests:
         names = ("title", "description", "target_branch", "remove_source_branch", "squash")
         assign(request, asked, (*names, "assignee_ids", "reviewer_ids"))
         self._there.relabel(home, request.labels, asked)
+        self._tie(home, request)
+
+    def _tie(self, home: Project, request: MergeRequest) -> None:
+        """Have issues know of the merge request by its words and those of its commits."""
+        if request.state == "merged":
+            return
+        base, head = self._git.head(home.path, request.target_branch), self._head(home, request)
+        told = self._git.messages(home.path, base, head) if base and head else []
+        words = [request.title, request.description or "", *(message for _, message in told)]
+        self._closing.tie(home, request.id, "\n".join(words), request.target_branch)
 
     def _heeded(self, request: MergeRequest, text: str) -> str:
         """Carry out the quick actions of a text; return what is left of it."""
@@ -406,6 +420,7 @@ class MergeRequests:
 
     def _merge(self, home: Project, request: MergeRequest, head: str) -> bool:
         base = self._git.head(home.path, request.target_branch)
+        self._tie(home, request)
         message = f"Merge branch '{request.source_branch}' into '{request.target_branch}'"
         full = f"{message}\n\n{request.title}\n\nSee merge request {home.path}!{request.iid}"
         commit = self._git.merge(home.path, request.target_branch, head, full) if head else ""
@@ -414,6 +429,7 @@ class MergeRequests:
         now = self._world.instant("gitlab")
         request.state, request.merge_commit, request.merged_at = "merged", commit, now
         request.head, request.base, request.updated_at = head, base, now
+        self._closing.merged(request.id)
         return True
 
     def _say(
@@ -531,15 +547,3 @@ def _notes(request: MergeRequest) -> list[dict[str, Any]]:
 
 def _thread_shown(name: str, notes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"id": name, "individual_note": notes[0]["type"] is None, "notes": notes}
-
-
-def _branch_shown(home: Project, name: str, sha: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "merged": False,
-        "protected": name == "main",
-        "default": name == "main",
-        "can_push": True,
-        "web_url": f"{HOST}/{home.path}/-/tree/{name}",
-        "commit": {"id": sha, "short_id": sha[:8]},
-    }

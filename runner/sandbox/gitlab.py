@@ -26,6 +26,7 @@ from runner.sandbox._gitlab_api import (
     parameters,
     refused,
 )
+from runner.sandbox._gitlab_branches import Branches
 from runner.sandbox._gitlab_git import Repositories
 from runner.sandbox._gitlab_issues import Issues, within
 from runner.sandbox._gitlab_objects import (
@@ -77,6 +78,7 @@ class GitlabStandIn:
         routes = (
             *self._own_routes(),
             *Issues(world, self.there).routes(),
+            *Branches(self.there, self.repositories).routes(),
             *self.merge_requests.routes(),
         )
         self._routes = [(method, re.compile(path), handler) for method, path, handler in routes]

@@ -49,6 +49,8 @@ ANSWERS = {
 ENTITIES = {
     r"/merge_requests(/\d+(/merge)?)?": "API_Entities_MergeRequest",
     r"/repository/commits/[^/]+/merge_requests": "API_Entities_MergeRequestBasic",
+    r"/repository/commits/[^/]+": "API_Entities_CommitDetail",
+    r"/issues/\d+/(closed_by|related_merge_requests)": "API_Entities_MergeRequestBasic",
 }
 DISCUSSIONS = {
     ("GET", ""): set[str](),
@@ -58,6 +60,21 @@ DISCUSSIONS = {
     ("POST", "/x/notes"): {"body"},
 }
 """What docs.gitlab.com/api/discussions says of `/merge_requests/:iid/discussions`: properties."""
+
+EVENTS = re.compile(r"/api/v4/projects/[^/]+/issues/\d+/resource_state_events")
+"""See docs.gitlab.com/api/resource_state_events; it takes no parameters but those of paging."""
+
+EVENT = {
+    "id": int,
+    "user": dict,
+    "created_at": str,
+    "resource_type": str,
+    "resource_id": int,
+    "source_commit": str,
+    "source_merge_request_id": int,
+    "state": str,
+}
+"""The properties of `API::Entities::ResourceStateEvent`; the two sources may be null."""
 
 
 def violations(exchange: Exchange) -> list[str]:
@@ -79,6 +96,8 @@ def _request(exchange: Exchange) -> list[str]:
         if known is None:
             return ["not described anywhere"]
         return [f"unknown property {name}" for name in {*(body or ()), *names} - known - PAGING]
+    if exchange.method == "GET" and EVENTS.fullmatch(exchange.path):
+        return [f"unknown parameter {name}" for name in names - PAGING]
     documented = DOCUMENTED.get(f"{exchange.method} {exchange.path}")
     if documented is not None:
         return [f"unknown parameter {name}" for name in names - documented - PAGING]
@@ -154,6 +173,8 @@ def _answer(exchange: Exchange) -> list[str]:
         return []
     data = _json(exchange.response)
     answered = cast("list[Any]", data) if isinstance(data, list) else [data]
+    if EVENTS.fullmatch(exchange.path):
+        return [problem for item in answered for problem in _event(item)]
     for path, name in ANSWERS.items():
         if re.fullmatch(rf"/api/v4/projects/[^/]+{path}", exchange.path):
             if exchange.method in {"POST", "DELETE"} and name == "XIssueLinkSchema":
@@ -163,6 +184,18 @@ def _answer(exchange: Exchange) -> list[str]:
         if re.fullmatch(rf"/api/v4/projects/[^/]+{path}", exchange.path):
             return [problem for item in answered for problem in _entity(item, name)]
     return []
+
+
+def _event(item: Mapping[str, Any]) -> list[str]:
+    unlike = [f"the answer lacks {key}" for key in EVENT.keys() - item.keys()]
+    unlike += [
+        f"the answer has {key}, which is not described" for key in item.keys() - EVENT.keys()
+    ]
+    for key, kind in EVENT.items():
+        empty = item.get(key) is None and key.startswith("source_")
+        if not empty and not isinstance(item.get(key), kind):
+            unlike.append(f"the answer's {key} is no {kind.__name__}")
+    return unlike
 
 
 def _entity(item: Mapping[str, Any], name: str) -> list[str]:
