@@ -221,8 +221,8 @@ class _Builder:
         }
         if not changed and not moved_from:
             peace |= {n: v for n, v in here.base.items() if v != binding.base.get(n)}
-            if disputed and peace:
-                self.settled.append(Settlement(resource.address, binding.platform, None, peace))
+            if disputed and (peace or binding.pending):
+                self._leave(binding, peace)
             elif not disputed and (peace or not as_agreed):
                 self._settle(resource, binding, peace)
             return
@@ -303,6 +303,8 @@ class _Builder:
         if policy.deleted == "recreate":
             # What was put away is found by its marker, and taken out again.
             self.create(resource, binding.platform, binding, "deleted")
+        elif binding.pending:
+            self._leave(binding, {})
 
     def keep_all(self, count: int) -> None:
         """Say that empty specs prune nothing: they are a mistake more often than a wish."""
@@ -501,6 +503,10 @@ class _Builder:
         self.settled.append(
             Settlement(resource.address, binding.platform, resource.fingerprint, fields)
         )
+
+    def _leave(self, binding: Binding, fields: Fields) -> None:
+        """Settle `fields`, and that nothing is left of what was begun; the rest stays open."""
+        self.settled.append(Settlement(binding.address, binding.platform, None, fields, over=True))
 
     def _reason(self, here: Binding, changed: Sequence[FieldChange]) -> str:
         ours = [f for f in changed if f.owner == "git"]

@@ -179,6 +179,8 @@ class Recorder:
             peace = replace(agreed(binding, item.fields), updated_at=at)
             if item.fingerprint is not None:
                 peace = replace(peace, desired_hash=item.fingerprint, pending=None)
+            if item.over:
+                peace = replace(peace, pending=None)
             folded.saved[key] = peace
         with self._state.batch():
             self._save(folded, self.label("settle"))

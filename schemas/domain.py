@@ -356,6 +356,8 @@ class Settlement:
         fields: drift that is agreed with by now, and references to what moved.
         after: ids of changes that must have been applied first: a live value is settled where it
             comes from once it has reached every other platform.
+        over: whether an operation that was interrupted has nothing left to do, although something
+            else keeps the binding from agreeing.
     """
 
     address: str
@@ -363,6 +365,7 @@ class Settlement:
     fingerprint: str | None
     fields: Fields = field(default_factory=dict[str, Value])
     after: tuple[str, ...] = ()
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
