@@ -79,7 +79,10 @@ class SpecRepo:
             if document is None:
                 path.unlink(missing_ok=True)
             else:
-                text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
+                # By the C library: long texts, written at every step, take long otherwise.
+                text = yaml.dump(
+                    document, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False
+                )
                 path.write_text(text, encoding="utf-8")
         return Workspace(self.config)
 

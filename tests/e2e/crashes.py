@@ -16,15 +16,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Literal, cast
 
 from runner.sandbox._platform import Call, StandIn
 from runner.sandbox._world import TOKENS, Exchange, Fault, World
@@ -32,8 +30,8 @@ from runner.sandbox.server import Sandbox, serving, stand_ins
 from runner.state import check_state
 from tests.contract.sandboxed import SpecRepo
 from tests.contract.story import BEGINNING, SEED, Picture, judge, later, picture
+from tests.e2e.launcher import Launcher, launching
 
-REPO = Path(__file__).parent.parent.parent
 Phase = Literal["beginning", "later"]
 PHASES: tuple[Phase, ...] = ("beginning", "later")
 KILLED = -signal.SIGKILL
@@ -116,7 +114,7 @@ class Stage:
 
     world: DeadlyWorld
     sandbox: Sandbox
-    launcher: subprocess.Popen[str]
+    launcher: Launcher
     scratch: Path
     _kept: Sequence[Exchange] = ()
 
@@ -136,20 +134,18 @@ class Stage:
 
     def apply(self, folder: Path, place: Place | None = None) -> int:
         """Run `trueup apply --yes` in a process of its own; return how it ended."""
-        there, back = cast("IO[str]", self.launcher.stdin), cast("IO[str]", self.launcher.stdout)
-        job: dict[str, Any] = {
-            "folder": str(folder),
-            "environment": {"PATH": os.environ["PATH"], **self.sandbox.environment()},
-            "arguments": ["--today", "2026-11-24", "apply", "--yes"],
-            "output": str(folder / "output"),
-        }
-        if place and place.at != "request":
-            job["die"] = {"at": place.at, "when": place.when, "number": place.number}
-        print(json.dumps(job), file=there, flush=True)
-        self.world.client = int(back.readline())
+        die = {"at": place.at, "when": place.when, "number": place.number} if place else {}
+        self.world.client = self.launcher.prepare(
+            folder,
+            {"PATH": os.environ["PATH"], **self.sandbox.environment()},
+            ["--today", "2026-11-24", "apply", "--yes"],
+            folder / "output",
+            die=die,
+            leap=True,
+        )
         self.world.place, self.world.seen = place, 0
-        print("go", file=there, flush=True)
-        code = int(back.readline())
+        self.launcher.go()
+        code = self.launcher.ended()
         self.world.place = None
         return code
 
@@ -162,16 +158,9 @@ def staged() -> Generator[Stage]:
     with (
         tempfile.TemporaryDirectory() as scratch,
         serving(world) as sandbox,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.mortal"],
-            cwd=REPO,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as launcher,
+        launching() as launcher,
     ):
         yield Stage(world, sandbox, launcher, Path(scratch))
-        cast("IO[str]", launcher.stdin).close()
 
 
 @dataclass

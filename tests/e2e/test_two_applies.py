@@ -16,6 +16,7 @@ import pytest
 
 from runner.sandbox._world import Fault, World
 from runner.sandbox.server import Sandbox
+from tests.e2e.launcher import launching
 from tests.e2e.shell import KEPT, TRUEUP, Shell
 
 ROUNDS = 16
@@ -38,12 +39,15 @@ def write(shell: Shell, number: int) -> None:
     shell.write({"specs/app.yaml": COMMON % number})
 
 
+def environment(shell: Shell) -> dict[str, str]:
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | shell.environment
+
+
 def start(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
         [TRUEUP, "apply", "--yes", "--no-refresh", *arguments],
         cwd=shell.folder,
-        env=kept | shell.environment,
+        env=environment(shell),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,22 +69,31 @@ def wanted(number: int) -> Counter[str]:
     return Counter(f"{platform} {name}" for platform in ("linear", "gitlab") for name in names)
 
 
-def test_of_two_applies_at_once_one_does_the_work(shell: Shell, sandbox: Sandbox) -> None:
+def test_of_two_applies_at_once_one_does_the_work(
+    shell: Shell, sandbox: Sandbox, tmp_path: Path
+) -> None:
     write(shell, 0)
     shell.done("apply", "--yes")
-    for number in range(1, ROUNDS + WAITING_ROUNDS + 1):
-        write(shell, number)
-        sandbox.world.traffic.clear()
-        wait = ["--wait", "60"] if number > ROUNDS else []
-        both = [start(shell, *wait), start(shell, *wait)]
-        ends = [(process.communicate(timeout=60), process.returncode) for process in both]
-        for (_, err), code in ends:
-            # Who comes when the other is done finds nothing to do.
-            assert code == 0 or (not wait and " holds the lease since " in err), err
-        assert any(code == 0 for _, code in ends)
-        assert titles(sandbox) == wanted(number)
-        writes = Counter(e.platform for e in sandbox.world.traffic if changes(e.method, e.body))
-        assert writes == {"linear": 1, "gitlab": 1}
+    outputs = (tmp_path / "one", tmp_path / "other")
+    with launching() as one, launching() as other:
+        for number in range(1, ROUNDS + WAITING_ROUNDS + 1):
+            write(shell, number)
+            sandbox.world.traffic.clear()
+            wait = ["--wait", "60"] if number > ROUNDS else []
+            for launcher, output in zip((one, other), outputs, strict=True):
+                arguments = ["apply", "--yes", "--no-refresh", *wait]
+                launcher.prepare(shell.folder, environment(shell), arguments, output)
+            one.go()
+            other.go()
+            codes = (one.ended(), other.ended())
+            for code, output in zip(codes, outputs, strict=True):
+                # Who comes when the other is done finds nothing to do.
+                said = output.read_text()
+                assert code == 0 or (not wait and " holds the lease since " in said), said
+            assert 0 in codes
+            assert titles(sandbox) == wanted(number)
+            writes = Counter(e.platform for e in sandbox.world.traffic if changes(e.method, e.body))
+            assert writes == {"linear": 1, "gitlab": 1}
     assert shell.done("plan").out == "nothing to do: the platforms match the specs\n"
 
 

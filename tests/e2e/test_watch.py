@@ -136,9 +136,8 @@ def test_a_folder_that_goes_and_comes_back_does_not_end_it(shell: Shell) -> None
 def test_a_log_gets_plain_lines(shell: Shell) -> None:
     shell.write({"specs/app.yaml": SPECS})
     with watching(shell) as seen:
-        text = seen.until(lambda text: "2 to create" in text)
+        text = seen.until(lambda text: "+ app/stack  Pick the stack  linear\n" in text)
         assert "valid: 1 files, 2 resources; 2 to create (" in text
-        assert "+ app/stack  Pick the stack  linear\n" in text
         shell.write({"specs/app.yaml": "kind: Projekt\n"})
         seen.until(lambda text: "hint: did you mean `Project`?" in text)
         assert seen.end() == 0
