@@ -6,6 +6,7 @@ one project of the specs: its remote id is `42>42`, after GitLab's own sigil for
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from reconcilers._gitlab_fields import PROJECT, from_remote
 from reconcilers._gitlab_wire import Api, Known, Ref, Remote
 from schemas.domain import Person, Value
 
+_FREE = "what issues wait for is not read: GitLab Free tells it from no other relation"
 _QUALIFIED = re.compile(r" \(([a-z0-9-]+)\)$")
 
 
@@ -31,7 +33,8 @@ async def survey(
 ) -> Listing:
     """Return the labels, milestones and issues of the GitLab project at `path`.
 
-    What issues wait for is told of one issue at a time only, and is left out.
+    What an issue waits for costs a request of its own. It is asked only where the tier has blocking
+    links: on Free, a dependency looks like any other relation.
     """
     await known.project(api, path)
     title, number, url = await api.get(f"/projects/{quote(path, safe='')}", _project)
@@ -50,6 +53,9 @@ async def survey(
         async for issue in api.pages(f"{where}/issues", query, wire.read_issue)
         if not issue.moved
     ]
+    paid = any(issue.weighted for issue in issues)
+    needs = await _needs(api, issues) if paid else {}
+    issues = _with_blockers(issues, needs, number)
     names = await _people(api, known, people, number, issues)
     home = Observed("project", str(Ref(number, ">", number)), "", {"title": title}, url=url)
     projects = {label.title.removeprefix(PROJECT): str(label.ref) for label in labels}
@@ -63,6 +69,9 @@ async def survey(
         if found.kind == "milestone" and key in projects:
             fields["title"] = remote.title.removesuffix(f" ({key})")
         fields["project"] = links.address(projects.get(key, home.remote_id))
+        if remote.ref in needs:
+            found_needs = (links.address(str(other.ref)) for other in needs[remote.ref])
+            fields["depends_on"] = tuple(sorted(filter(None, found_needs)))
         return replace(found, fields=fields)
 
     return Listing(
@@ -75,8 +84,38 @@ async def survey(
         ),
         home=home.remote_id,
         people=names,
-        notes=("what issues wait for is not read: GitLab tells it one issue at a time",),
+        notes=() if paid or not issues else (_FREE,),
     )
+
+
+async def _needs(api: Api, issues: Sequence[Remote]) -> dict[Ref, list[Remote]]:
+    """Return, by issue, those that block it."""
+
+    def blockers(data: object) -> list[Remote]:
+        linked = wire.items(data)
+        return [
+            wire.read_issue(item)
+            for item in linked
+            if wire.need(item, "link_type", str) == "is_blocked_by"
+        ]
+
+    answers = [api.get(f"{issue.ref.path}/links", blockers) for issue in issues]
+    found = await asyncio.gather(*answers)
+    return {issue.ref: needed for issue, needed in zip(issues, found, strict=True)}
+
+
+def _with_blockers(
+    issues: Sequence[Remote], needs: Mapping[Ref, Sequence[Remote]], project: int
+) -> list[Remote]:
+    """Return the issues with those closed ones that they wait for, oldest first."""
+    every = {issue.ref: issue for issue in issues}
+    for needed in needs.values():
+        every |= {
+            other.ref: other
+            for other in needed
+            if other.ref.project == project and other.ref not in every and not other.moved
+        }
+    return sorted(every.values(), key=lambda issue: issue.ref.number)
 
 
 def _project(data: object) -> tuple[str, int, str]:

@@ -414,6 +414,9 @@ class _Drafter:
             own = self.addresses[remote]
             references = _texts(self.objects[remote].seen.fields.get("depends_on"))
             found = [self.addresses.get(r.removeprefix(FOREIGN), r) for r in references]
+            if strangers := sum(a.startswith(FOREIGN) for a in found):
+                why = f"it waits for what is not imported ({strangers}); the tie stays"
+                self._note(self.objects[remote], why)
             after[remote] = [a for a in found if not a.startswith(FOREIGN) and a != own]
         for remote in self._circular(after):
             self._note(self.objects[remote], "what it waits for goes in a circle; it stays there")

@@ -138,6 +138,11 @@ class Gitlab:
         where = f"/api/v4/projects/{self.path}/{what}"
         return self.people.ask("gitlab", "POST", where, fields)
 
+    def link(self, issue: Json, other: Json, kind: str) -> None:
+        where = f"/api/v4/projects/{self.path}/issues/{issue['iid']}/links"
+        target = {"target_project_id": other["project_id"], "target_issue_iid": other["iid"]}
+        self.people.ask("gitlab", "POST", where, {**target, "link_type": kind})
+
     def close(self, issue: Json) -> None:
         where = f"/api/v4/projects/{self.path}/issues/{issue['iid']}"
         self.people.ask("gitlab", "PUT", where, {"state_event": "close"})

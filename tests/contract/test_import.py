@@ -19,6 +19,7 @@ from runner.operate import apply_specs
 from runner.plan import make_plan
 from runner.platforms import profiles_of
 from runner.sandbox._world import Seed, World
+from runner.sandbox.gitlab import GitlabStandIn
 from runner.sandbox.server import Sandbox, serving
 from runner.workspace import Workspace
 from schemas.domain import Plan
@@ -30,6 +31,7 @@ PEOPLE = "kind: People\npeople:\n  me: {name: Me, email: me@example.com, gitlab:
 SEED = Seed(
     people=(("Me", "me@example.com", "jwp763"), ("Ana", "ana@example.com", "ana")),
     teams=("MOB", "WEB"),
+    projects=("jwp763/mobile-app", "jwp763/web"),
 )
 
 
@@ -284,6 +286,42 @@ def test_a_gitlab_project_is_imported_without_a_trace_on_it(repo: Repo) -> None:
     repo.write("projects/mobile-app", text)
     assert repo.apply().complete
     repo.at_rest()
+
+
+def test_what_gitlab_issues_wait_for_is_imported(repo: Repo) -> None:
+    standin = repo.sandbox.standins["gitlab"]
+    assert isinstance(standin, GitlabStandIn)
+    gitlab, other = Gitlab(repo.people), Gitlab(repo.people, "jwp763%2Fweb")
+    for paid in (False, True):
+        standin.paid = paid
+        tag = "paid" if paid else "free"
+        first, old, last = (
+            gitlab.make("issues", title=f"{t} {tag}") for t in ("First", "Old", "Z")
+        )
+        gitlab.make("issues", title=f"Alone {tag}")
+        stranger = other.make("issues", title="Elsewhere")
+        kind = "is_blocked_by" if paid else "relates_to"
+        for blocker in (first, old, stranger):
+            gitlab.link(last, blocker, kind)
+        gitlab.link(last, gitlab.make("issues", title=f"Related {tag}"), "relates_to")
+        gitlab.close(old)
+
+        before = repo.requests()
+        done = repo.bring("gitlab", "jwp763/mobile-app")
+
+        tasks = repo.document("projects/mobile-app")["tasks"]
+        needs = {key: task.get("depends_on") for key, task in tasks.items() if tag in key}
+        assert needs.pop(f"z-{tag}") == (["first-paid", "old-paid"] if paid else None)
+        assert set(needs.values()) == {None}
+        assert (f"old-{tag}" in needs) == paid
+        assert ("GitLab Free" in "".join(done.notes)) is not paid
+        stays = (f"#{last['iid']}", "it waits for what is not imported (1); the tie stays")
+        assert (stays in done.draft.notes) is paid
+        # A request for each open issue, those of the first round included.
+        assert (repo.requests() - before > 8) is paid
+        assert done.plan is not None
+        assert done.plan.changes == ()
+        repo.at_rest()
 
 
 def test_a_motion_workspace_is_imported(repo: Repo) -> None:
