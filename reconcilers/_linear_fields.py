@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reconcilers._contract import Field, Links, Observed
-from reconcilers._linear_directory import ISSUE_STATES, PROJECT_STATUSES, Directory, Team
+from reconcilers._linear_directory import (
+    ISSUE_STATES,
+    PROJECT_STATUSES,
+    SCALES,
+    Directory,
+    Team,
+)
 from reconcilers._linear_graphql import Json, Problem, Step
 from schemas.domain import FieldChange, Kind, Person, Value, resource_id
 
@@ -47,7 +53,7 @@ FIELDS: tuple[Field, ...] = (
         "estimate",
         ("task",),
         note="if the team estimates: a point is half a day, rounded to the team's scale",
-        observed=False,
+        approximate=True,
     ),
     Field("labels", "labelIds", ("project", "task"), note="made when missing"),
     Field("links", "externalLinks", ("project",)),
@@ -125,6 +131,7 @@ class Draft:
     input: dict[str, object] = field(default_factory=dict[str, object])
     extras: list[Extra] = field(default_factory=list[Extra])
     warnings: list[str] = field(default_factory=list[str])
+    echo: dict[str, Value] = field(default_factory=dict[str, Value])
     complete: bool = True
 
     def lack(self, warning: str, *, complete: bool = True) -> None:
@@ -175,7 +182,8 @@ def from_remote(kind: Kind, node: Json, links: Links, people: Mapping[str, Perso
         )
     if kind == "task":
         fields["container"] = node["team"]["key"]
-        fields["estimate"] = int(node["estimate"] or 0) * MINUTES_A_POINT or None
+        if node["team"]["issueEstimationType"] in SCALES:
+            fields["estimate"] = minutes(node["estimate"])
         fields["depends_on"] = _dependencies(node["inverseRelations"]["nodes"], links)
         fields["links"] = _links(
             (item["url"], item["title"], item["metadata"].get(_POSITION))
@@ -222,6 +230,11 @@ def points(minutes: int, scale: Sequence[int]) -> int:
     return min(scale, key=lambda step: (abs(step - exact), -step))
 
 
+def minutes(points: float | None) -> int | None:
+    """Return the work that points stand for; none of them stand for none."""
+    return round((points or 0) * MINUTES_A_POINT) or None
+
+
 def strings(value: Value) -> tuple[str, ...]:
     """Return a list value, whatever stands for an empty one."""
     return value if isinstance(value, tuple) else ()
@@ -236,7 +249,10 @@ def _put(draft: Draft, kind: Kind, remote: str, change: FieldChange, names: Name
     elif name == "estimate":
         scale = names.team.scale if names.team else ()
         if scale:
-            draft.input[remote] = points(value, scale) if isinstance(value, int) else None
+            given = points(value, scale) if isinstance(value, int) else None
+            draft.input[remote] = given
+            # Three hours are a point, and a point is four hours: neither is an edit of the other.
+            draft.echo |= {} if minutes(given) == value else {name: minutes(given)}
     elif name == "status" and value is None:
         return
     elif name in {"status", "owner", "project", "milestone", "parent"} and value is not None:

@@ -40,8 +40,8 @@ _DETAILS: Mapping[Kind, str] = {
     "milestone": "id title: name description due: targetDate project { id url }"
     " archivedAt updatedAt",
     "task": "id title description status: state { type } priority estimate"
-    " owner: assignee { email displayName } due: dueDate team { key } project { id }"
-    " milestone: projectMilestone { id } parent { id } "
+    " owner: assignee { email displayName } due: dueDate team { key issueEstimationType }"
+    " project { id } milestone: projectMilestone { id } parent { id } "
     + _LABELS
     + " links: attachments(first: %(n)d) { nodes { url title metadata sourceType }"
     " pageInfo { hasNextPage } }"

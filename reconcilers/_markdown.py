@@ -107,7 +107,7 @@ def _block(node: SyntaxTreeNode) -> Iterator[Block]:
     elif kind == "table":
         yield Block("table", children=tuple(_rows(node)))
     else:
-        yield Block("paragraph", tidy(_linkified(Span(node.content))))
+        yield Block("paragraph", tidy(linkified(Span(node.content))))
 
 
 def _heading(level: int, spans: tuple[Span, ...]) -> Block:
@@ -193,9 +193,9 @@ def _inline(node: SyntaxTreeNode, style: Span) -> Iterator[Span]:
             yield from _link(child, style)
         elif kind == "image":
             text = f"![{child.content}]{_target(child, 'src')}"
-            yield from _linkified(replace(style, text=text))
+            yield from linkified(replace(style, text=text))
         else:
-            yield from _linkified(replace(style, text=child.content))
+            yield from linkified(replace(style, text=child.content))
 
 
 def _styled(style: Span, tag: str) -> Span:
@@ -238,7 +238,7 @@ def _is_web(address: str) -> bool:
 _BARE = re.compile(r"https?://[^\s<>\"`]*[^\s<>\"`.,;:!?'()\[\]{}*_~|\\]")
 
 
-def _linkified(span: Span) -> Iterator[Span]:
+def linkified(span: Span) -> Iterator[Span]:
     """Make bare addresses into links, as both GitLab and Notion do."""
     if span.link or "://" not in span.text:
         yield span

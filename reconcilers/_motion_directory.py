@@ -29,6 +29,7 @@ class Directory:
         projects: by id, the id of the workspace.
         used: ids of the workspaces that something of ours was made in.
         archived: ids of the tasks that an archive resolved, to be told from those people did.
+        unmarked: ids of our tasks whose marker people deleted; it comes back with the next write.
     """
 
     def __init__(self, transport: Transport, lookups: dict[str, object]) -> None:
@@ -40,6 +41,7 @@ class Directory:
         self.projects = texts(lookups.get("projects"))
         self.used = {text(item) for item in items(lookups.get("used"))}
         self.archived = {text(item) for item in items(lookups.get("archived"))}
+        self.unmarked = {text(item) for item in items(lookups.get("unmarked"))}
 
     def find(self, name: object) -> Workspace | None:
         """Return the workspace of that name or id; where none is named, the only one there is."""
@@ -77,6 +79,14 @@ class Directory:
         """Remember that a task was put away, or that it is not any more."""
         (self.archived.add if archived else self.archived.discard)(task_id)
         self._lookups["archived"] = sorted(self.archived)
+
+    def note_markers(self, marked: Mapping[str, bool]) -> None:
+        """Remember which of these tasks, by id, have their marker."""
+        there = {task_id for task_id, has in marked.items() if not has}
+        there |= self.unmarked - marked.keys()
+        if there != self.unmarked:
+            self.unmarked = there
+            self._lookups["unmarked"] = sorted(there)
 
     async def learn_workspaces(self) -> None:
         """Read the workspaces, with their labels and statuses; one request a page."""

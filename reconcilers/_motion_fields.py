@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
@@ -10,9 +9,8 @@ from typing import cast
 from zoneinfo import ZoneInfo
 
 from reconcilers._contract import Capabilities, Field
+from reconcilers._motion_text import marker_in, with_marker
 from schemas.domain import Fields, Value
-
-_MARKER = re.compile(r"\btrueup:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 _PRIORITIES = {"urgent": "ASAP", "high": "HIGH", "medium": "MEDIUM", "low": "LOW", "none": "LOW"}
 PRIORITIES_READ = {"ASAP": "urgent", "HIGH": "high", "MEDIUM": "medium", "LOW": "low"}
@@ -28,7 +26,7 @@ _RESOLVED = ("done", "canceled")
 
 FIELDS: tuple[Field, ...] = (
     Field("title", "name"),
-    Field("description", "description", observed=False, note="Markdown in, HTML back"),
+    Field("description", "description", note="Markdown in, HTML back", approximate=True),
     Field(
         "status",
         "status",
@@ -46,7 +44,7 @@ FIELDS: tuple[Field, ...] = (
     Field("scheduled_start", "scheduledStart", mode="read", note="Motion's scheduler owns it"),
     Field("scheduled_end", "scheduledEnd", mode="read", note="Motion's scheduler owns it"),
     Field("title", "name", ("project",), "create"),
-    Field("description", "description", ("project",), "create", observed=False),
+    Field("description", "description", ("project",), "create", approximate=True, note="HTML"),
     Field("priority", "priority", ("project",), "create", observed=False),
     Field("due", "dueDate", ("project",), "create", observed=False),
     Field("labels", "labels", ("project",), "create", observed=False),
@@ -118,7 +116,8 @@ class Task:
 
     id: str
     name: str = ""
-    description: str = ""
+    description: str | None = None
+    """HTML; `None` where the answer does not tell it."""
     status: Status | None = None
     priority: str = ""
     labels: tuple[str, ...] = ()
@@ -137,7 +136,7 @@ class Task:
     @property
     def marker(self) -> str:
         """Our UUID, or an empty string where the description has none."""
-        return marker_in(self.description)
+        return marker_in(self.description or "")
 
     @property
     def is_resolved(self) -> bool:
@@ -296,25 +295,6 @@ def _moment(instant: str) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def with_marker(description: Value, marker: str) -> str:
-    """Return a description that ends in the marker, in a paragraph of its own."""
-    body = description.rstrip() if isinstance(description, str) else ""
-    return f"{body}\n\ntrueup:{marker}" if body else f"trueup:{marker}"
-
-
-def marker_in(description: str) -> str:
-    """Return the marker in a description (HTML or Markdown), or an empty string."""
-    found = _MARKER.findall(description)
-    return found[-1] if found else ""
-
-
-def html(markdown: str) -> str:
-    """Return Markdown as HTML: projects take that, where tasks take Markdown."""
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("gfm-like", {"linkify": False}).render(markdown).strip()
-
-
 def read_task(row: Mapping[str, object]) -> Task:
     """Return a task of the API's answers; what is not there stays empty."""
     duration = row.get("duration")
@@ -322,7 +302,7 @@ def read_task(row: Mapping[str, object]) -> Task:
     return Task(
         id=text(row.get("id")),
         name=text(row.get("name")),
-        description=text(row.get("description")),
+        description=text(row["description"]) if "description" in row else None,
         status=read_status(row.get("status")),
         priority=text(row.get("priority")),
         labels=_names(row.get("labels")),

@@ -12,8 +12,8 @@ said of limits in stored copies of linear.app/developers/rate-limiting.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from reconcilers._contract import (
     Capabilities,
@@ -32,7 +32,6 @@ from reconcilers._linear_directory import Directory, Needs, unknown_names
 from reconcilers._linear_fields import (
     FIELDS,
     Draft,
-    Extra,
     Names,
     canonical,
     strings,
@@ -41,7 +40,6 @@ from reconcilers._linear_fields import (
 from reconcilers._linear_graphql import (
     Json,
     Problem,
-    Receipt,
     Step,
     Stub,
     classifier,
@@ -49,6 +47,7 @@ from reconcilers._linear_graphql import (
     mutate,
     query,
 )
+from reconcilers._linear_jobs import Job, Request
 from reconcilers._linear_read import Reader
 from reconcilers._linear_steps import by_id, create_step, foreign, update_step
 from reconcilers._linear_survey import survey
@@ -132,89 +131,6 @@ def transport(
     )
 
 
-@dataclass(slots=True)
-class _Job:
-    """One object to be made, and how far that has come.
-
-    Attributes:
-        new: by address, the ids of all that is made together.
-    """
-
-    operation: Operation
-    draft: Draft
-    new: Mapping[str, str] = field(default_factory=dict[str, str])
-    made: bool = False
-    stub: Stub | None = None
-
-    @property
-    def id(self) -> str:
-        return self.operation.remote_id or self.operation.marker
-
-    @property
-    def address(self) -> str:
-        return self.operation.change.address
-
-    @property
-    def kind(self) -> Kind:
-        return self.operation.change.kind
-
-    @property
-    def needs(self) -> list[str]:
-        desired = self.operation.desired
-        one = [desired.get(name) for name in ("project", "milestone", "parent")]
-        return [a for a in (*one, *strings(desired.get("depends_on"))) if isinstance(a, str)]
-
-    @property
-    def teams(self) -> list[str]:
-        return cast("list[str]", self.draft.input.get("teamIds", []))
-
-    def written(self) -> Written:
-        draft, stub = self.draft, self.stub or Stub(self.id, "", "")
-        return Written(stub.id, stub.url, stub.updated_at, draft.complete, tuple(draft.warnings))
-
-
-@dataclass(slots=True)
-class _Request:
-    """The steps of one request, and whose they are.
-
-    Attributes:
-        unfound: whether a tie was to be removed that was not there under its id.
-    """
-
-    steps: list[Step] = field(default_factory=list[Step])
-    mains: dict[int, list[_Job]] = field(default_factory=dict[int, list[_Job]])
-    extras: dict[int, tuple[Draft, Extra]] = field(default_factory=dict[int, tuple[Draft, Extra]])
-    unfound: bool = False
-
-    def add_main(self, step: Step, jobs: list[_Job]) -> None:
-        self.mains[len(self.steps)] = jobs
-        self.steps.append(replace(step, vital=True))
-
-    def add_extras(self, draft: Draft) -> None:
-        for extra in draft.extras:
-            self.extras[len(self.steps)] = (draft, extra)
-            self.steps.append(extra.step)
-
-    def settle(self, receipts: Sequence[Receipt]) -> tuple[list[_Job], Problem] | None:
-        """Note what became of every step; return whose main step failed, and why."""
-        failed: tuple[list[_Job], Problem] | None = None
-        for i, jobs in self.mains.items():
-            receipt = receipts[i]
-            stubs = {stub.id: stub for stub in receipt.objects}
-            for job in jobs:
-                job.made = job.made or receipt.state == "done"
-                job.stub = stubs.get(job.id, job.stub)
-            if receipt.problem:
-                failed = (jobs, receipt.problem)
-        for i, (draft, extra) in self.extras.items():
-            problem = receipts[i].problem
-            if problem and problem.missing and extra.forgive == "missing":
-                self.unfound = True
-            elif problem and extra.failed(problem):
-                draft.lack(f"{extra.what}: {problem.message}", complete=False)
-        return failed
-
-
 _Results = dict[str, Written | PlatformError]
 
 
@@ -290,10 +206,10 @@ class Linear:
         """
         new = {operation.change.address: operation.marker for operation in operations}
         results: _Results = {}
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         for operation in operations:
             try:
-                jobs.append(_Job(operation, self._draft_new(operation, new), new))
+                jobs.append(Job(operation, self._draft_new(operation, new), new))
             except PlatformError as error:
                 results[operation.change.address] = error
         await self._make(jobs, results)
@@ -381,7 +297,7 @@ class Linear:
 
     # Creating
 
-    async def _make(self, jobs: Sequence[_Job], results: _Results) -> None:
+    async def _make(self, jobs: Sequence[Job], results: _Results) -> None:
         """Make all that can be made; every job has its result afterwards."""
         jobs = self._able(jobs, results)
         if not jobs:
@@ -406,8 +322,8 @@ class Linear:
             results[culprits[0].address] = self._refusal(culprits[0].operation.change, problem)
             await self._make(others, results)
 
-    def _able(self, jobs: Sequence[_Job], results: _Results) -> list[_Job]:
-        able: list[_Job] = []
+    def _able(self, jobs: Sequence[Job], results: _Results) -> list[Job]:
+        able: list[Job] = []
         for job in jobs:
             lost = next((a for a in job.needs if isinstance(results.get(a), PlatformError)), None)
             if lost is None:
@@ -418,8 +334,8 @@ class Linear:
                 )
         return able
 
-    def _compose(self, jobs: Sequence[_Job]) -> _Request:
-        request = _Request()
+    def _compose(self, jobs: Sequence[Job]) -> Request:
+        request = Request()
         to_make = [job for job in jobs if not job.made]
         for job in to_make:
             if job.kind != "task":
@@ -445,7 +361,7 @@ class Linear:
             request.add_extras(job.draft)
         return request
 
-    async def _adopt(self, jobs: Sequence[_Job], results: _Results) -> list[_Job]:
+    async def _adopt(self, jobs: Sequence[Job], results: _Results) -> list[Job]:
         """Bring those of `jobs` that exist already to what is desired; return the others."""
         found = await self._existing(jobs)
         missing = [job for job in jobs if job.operation.marker not in found]
@@ -466,7 +382,7 @@ class Linear:
                     results[job.address] = error
         return missing
 
-    async def _existing(self, jobs: Sequence[_Job]) -> dict[str, Observed]:
+    async def _existing(self, jobs: Sequence[Job]) -> dict[str, Observed]:
         """Return those of `jobs` that exist already, by id.
 
         A single one has most likely been put away by an earlier prune; taking it out again tells
@@ -482,13 +398,13 @@ class Linear:
                     return {marker: back}
         return await self._read(jobs)
 
-    async def _read(self, jobs: Sequence[_Job]) -> dict[str, Observed]:
+    async def _read(self, jobs: Sequence[Job]) -> dict[str, Observed]:
         ids: dict[Kind, list[str]] = {}
         for job in jobs:
             ids.setdefault(job.kind, []).append(job.operation.marker)
         return {item.remote_id: item for item in await self._reader.read(ids)}
 
-    async def _mend(self, job: _Job, found: Observed) -> Written:
+    async def _mend(self, job: Job, found: Observed) -> Written:
         """Bring an object that an earlier, interrupted run made to what is desired."""
         comparable = PROFILE.capabilities.observable(job.kind)
         differing = tuple(
@@ -504,7 +420,7 @@ class Linear:
             written, url=written.url or found.url, revision=written.revision or found.revision
         )
 
-    async def _read_back(self, jobs: Sequence[_Job], results: _Results) -> None:
+    async def _read_back(self, jobs: Sequence[Job], results: _Results) -> None:
         """Fetch the addresses of objects whose own answer was lost to another one's error."""
         found = await self._read(jobs)
         for job in jobs:
@@ -528,8 +444,8 @@ class Linear:
         names = self._names(operation, new or {}, team=needs_team)
         fields = [_with_others(operation, item) for item in fields]
         draft = to_remote(change.kind, change.remote_id, fields, names, new=False)
-        request = _Request()
-        job = _Job(operation, draft, stub=Stub(change.remote_id, "", ""))
+        request = Request()
+        job = Job(operation, draft, stub=Stub(change.remote_id, "", ""))
         if back and change.kind in _BACK:
             request.add_main(by_id(_BACK[change.kind], change), [job])
         if "container" in names_changed and change.kind == "task":

@@ -12,7 +12,7 @@ stored copies): no id of our own, so a marker line ends each description; no "ch
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from reconcilers._contract import (
     Listing,
     Observed,
     Operation,
-    Price,
     Profile,
     Wanted,
     Written,
@@ -35,23 +34,20 @@ from reconcilers._motion_fields import (
     Task,
     Workspace,
     day_of,
-    html,
     in_utc,
     is_after,
-    items,
     mapping,
-    marker_in,
     read_task,
-    read_workspace,
     strings,
     text,
     to_remote,
-    with_marker,
     zone_of,
 )
+from reconcilers._motion_price import Steps, price, steps_of
 from reconcilers._motion_survey import survey
+from reconcilers._motion_text import canonical_markdown, html, marker_in, told, with_marker
 from reconcilers._transport import Answer, Transport
-from schemas.domain import Change, Fields, Kind, Value, project_of
+from schemas.domain import Fields, Kind, Value, project_of, same
 from schemas.errors import OutcomeUnknown, PermanentError
 
 if TYPE_CHECKING:
@@ -63,71 +59,12 @@ OVERLAP = timedelta(minutes=5)
 """How much earlier than asked `observe` looks; the lists are read in full, so it costs nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """The requests that an update or a move takes, in this order."""
-
-    move: bool
-    unassign: bool
-    patch: bool
-
-
-def _steps(change: Change) -> _Steps:
-    values = change.values()
-    move = "container" in values
-    unassign = "owner" in values and values["owner"] is None
-    impossible = {name for name in ("due", "project") if name in values and values[name] is None}
-    rest = values.keys() - {"container"} - impossible - ({"owner"} if unassign else set())
-    # A move resets status, labels and project, so a full update follows it.
-    return _Steps(move, unassign, move or bool(rest))
-
-
-def price(changes: Sequence[Change], known: Mapping[str, object]) -> Price:
-    """Return how many requests `changes` take; statuses, people and time zone only if unknown.
-
-    Look-ups by marker are counted as one page each; a full workspace takes more.
-    """
-    total = 0
-    for change in changes:
-        if change.action in {"update", "move"}:
-            steps = _steps(change)
-            total += steps.move + steps.unassign + steps.patch
-        else:
-            total += 1
-    values = [change.values() for change in changes]
-    users, owners = mapping(known.get("users")), {v.get("owner") for v in values}
-    workspaces = [read_workspace(mapping(row)) for row in items(known.get("workspaces"))]
-    labels = {label for value in values for label in strings(value.get("labels"))}
-    if not workspaces or not labels <= {name for w in workspaces for name in w.labels}:
-        total += any(change.action != "delete" for change in changes)
-    total += any(o is not None and str(o).casefold() not in users for o in owners)
-    if not known.get("timezone"):
-        total += any(v.get("due") is not None and v.get("owner") is None for v in values)
-    return Price(total + _lists([change for change in changes if change.action == "create"]))
-
-
-def _lists(creates: Sequence[Change]) -> int:
-    """Return how many lists `find` reads before `creates`."""
-    new = {change.address for change in creates if change.kind == "project"}
-    containers = {change.values().get("container") for change in creates if change.address in new}
-    whole: set[Value] = set()
-    projects: dict[Value, set[str]] = {}
-    for change in creates:
-        if change.kind == "project":
-            continue
-        container, project = change.values().get("container"), project_of(change.address)
-        projects.setdefault(container, set()).add(project)
-        if project in new:
-            whole.add(container)
-    return len(containers) + sum(
-        1 if container in whole else len(known) for container, known in projects.items()
-    )
-
-
 def canonical(name: str, value: Value) -> Value:
     """Return the form in which values are compared: Motion knows no priority below LOW."""
     if name == "title" and isinstance(value, str):
         return value.strip()
+    if name == "description" and isinstance(value, str):
+        return canonical_markdown(value)
     return "low" if name == "priority" and value == "none" else value
 
 
@@ -235,6 +172,7 @@ class Motion:
             tasks = await self._directory.list_tasks([{"workspaceId": workspace.id}])
             self._listed.update(task.id for task in tasks)
             ours = [task for task in tasks if self._is_ours(task.id, task.marker)]
+            self._directory.note_markers({task.id: bool(task.marker) for task in ours})
             for observed in await self._observed(ours):
                 scheduled = observed.fields.get("scheduled_start")
                 if scheduled or is_after(observed.updated_at, after):
@@ -260,9 +198,7 @@ class Motion:
         projects = await self._projects(workspace)
         tasks = await self._directory.list_tasks([{"workspaceId": workspace.id}], closed=closed)
         seen = await self._observed(tasks)
-        return await survey(
-            self._directory, workspace, projects, list(zip(tasks, seen, strict=True))
-        )
+        return await survey(self._directory, workspace, projects, seen)
 
     async def create(self, operation: Operation) -> Written:
         """Create the project or task; never sent twice."""
@@ -282,7 +218,7 @@ class Motion:
         A cleared owner and a change of workspace take a request of their own each.
         """
         names = operation.change.values().keys()
-        return await self._change(operation, _steps(operation.change), names)
+        return await self._change(operation, steps_of(operation.change), names)
 
     async def move(self, operation: Operation) -> Written:
         """Carry a task to another project or workspace."""
@@ -290,7 +226,7 @@ class Motion:
 
     async def restore(self, operation: Operation) -> Written:
         """Reopen a task that was put away, with all that is desired of it."""
-        steps = replace(_steps(operation.change), patch=True)
+        steps = replace(steps_of(operation.change), patch=True)
         names = {*operation.desired, *operation.change.values(), "description", "status"}
         written = await self._change(operation, steps, names)
         self._directory.mark_archived(operation.remote_id, archived=False)
@@ -341,15 +277,20 @@ class Motion:
             raise _unreadable(answer, "POST /v1/projects")
         self._directory.use(workspace)
         self._directory.place(project_id, workspace)
-        revision, warnings = text(data.get("updatedTime")), self._once(notes)
-        return Written(project_id, revision=revision, warnings=warnings)
+        read = _described(data.get("description"))
+        return Written(
+            project_id,
+            revision=text(data.get("updatedTime")),
+            warnings=self._once(notes),
+            echo=_echo(read, desired),
+        )
 
-    async def _change(self, operation: Operation, steps: _Steps, names: Set[str]) -> Written:
+    async def _change(self, operation: Operation, steps: Steps, names: Set[str]) -> Written:
         _refuse_project(operation)
         workspace = self._directory.workspace(operation.desired.get("container"))
         place, notes = self._place(operation.desired, workspace, moving=steps.move)
         path = f"/v1/tasks/{operation.remote_id}"
-        names = self._with_due(operation, names)
+        names = self._with_marker(operation, self._with_due(operation, names))
         answer = None
         try:
             if steps.move:
@@ -407,6 +348,11 @@ class Motion:
             return names
         return names | {"due"} if operation.desired.get("due") else names
 
+    def _with_marker(self, operation: Operation, names: Set[str]) -> Set[str]:
+        """Write the description anew where people deleted the marker, unless they edited it."""
+        bare = operation.remote_id in self._directory.unmarked
+        return names | {"description"} if bare and "description" not in operation.drift else names
+
     def _place(
         self, desired: Fields, workspace: Workspace, *, moving: bool = False
     ) -> tuple[Place, list[str]]:
@@ -450,12 +396,19 @@ class Motion:
                 label for label in strings(operation.desired.get("labels")) if label in there
             )
         comparable = CAPABILITIES.observable("task") & names & operation.desired.keys()
+        comparable -= CAPABILITIES.approximate("task")
         fields: dict[str, Value] = {
             name: read[name]
             for name in sorted(comparable & read.keys())
             if (canonical(name, operation.desired[name]) or None) != (read[name] or None)
         }
-        return Written(task.id, revision=task.updated, warnings=warnings, fields=fields)
+        return Written(
+            task.id,
+            revision=task.updated,
+            warnings=warnings,
+            fields=fields,
+            echo=_echo(read, operation.desired) if "description" in names else {},
+        )
 
     def _once(self, notes: Sequence[str]) -> tuple[str, ...]:
         """Return what was not said before: a missing label is news once, not with every task."""
@@ -477,6 +430,7 @@ class Motion:
             "container": task.workspace or None,
             "scheduled_start": in_utc(task.scheduled_start),
             "scheduled_end": in_utc(task.scheduled_end),
+            **_described(task.description),
         }
         if task.status is not None:
             fields["status"] = task.status.meaning
@@ -505,7 +459,11 @@ class Motion:
                 "project",
                 text(row.get("id")),
                 marker_in(text(row.get("description"))),
-                {"title": text(row.get("name")), "container": workspace.name},
+                {
+                    "title": text(row.get("name")),
+                    "container": workspace.name,
+                    **_described(row.get("description")),
+                },
                 revision=text(row.get("updatedTime")),
                 updated_at=in_utc(text(row.get("updatedTime"))) or "",
             )
@@ -564,6 +522,19 @@ class Motion:
     async def _know_workspaces(self) -> None:
         if not self._directory.workspaces:
             await self._directory.learn_workspaces()
+
+
+def _described(description: object) -> dict[str, Value]:
+    """Return a description in our words, where an answer has one at all."""
+    return {"description": told(description)} if isinstance(description, str) else {}
+
+
+def _echo(read: Fields, desired: Fields) -> dict[str, Value]:
+    """Return the description as Motion shows it, where that is not what was written."""
+    shown = read.get("description")
+    wanted = desired.get("description")
+    as_written = same(canonical("description", shown), canonical("description", wanted))
+    return {} if as_written or "description" not in read else {"description": shown}
 
 
 def _refuse_project(operation: Operation) -> None:

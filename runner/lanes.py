@@ -484,6 +484,7 @@ def _success(operation: Operation, written: Written) -> Outcome:
         base={name: value for name, value in base.items() if not same(value, None)},
         complete=written.complete,
         warnings=written.warnings,
+        echo=written.echo,
     )
 
 

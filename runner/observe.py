@@ -23,6 +23,7 @@ from runner.moves import follow
 from runner.ownership import SCHEDULED, Ownership, ownership
 from runner.platforms import platforms_of, session
 from runner.state.contract import Commit, IntegrationRow, Key, ResourceRow, StateWriter
+from runner.wording import in_own_words
 from schemas.domain import (
     Binding,
     Desired,
@@ -288,12 +289,18 @@ class _Desk:
             row = stored.get(was)
             if row is None or row.archived_at:
                 continue
-            there = [present(b, self._desired.moved) for k, b in self._after.items() if k[0] == was]
+            there = [self._here(b) for k, b in self._after.items() if k[0] == was]
             resource = self._desired.resources[address]
             live = live_values(resource, there, self._desired, identities)
             if live != row.live:
                 found.append(replace(row, live=live))
         return found
+
+    def _here(self, binding: Binding) -> Binding:
+        """Return a binding as the specs call everything now, and in the words of base."""
+        here = present(binding, self._desired.moved)
+        profile = self._profiles.get(binding.platform)
+        return in_own_words(here, profile) if profile else here
 
 
 def _carried(stored: Fields, before: Fields, after: Fields) -> dict[str, Value]:
@@ -308,7 +315,8 @@ def notice(
     """Return the binding with what an observation tells of it.
 
     What differs from base becomes drift, but for what nobody has done: what a platform makes of
-    our own writes, and what a new object has by itself, becomes base.
+    our own writes, and what a new object has by itself, becomes base; and what is but another
+    word for base is no difference.
 
     Args:
         binding: with its references at their present addresses.
@@ -328,15 +336,21 @@ def notice(
             drift.pop(name, None)
             settle_edit(edits, name)
     unchanged = profile.exact and seen.revision and seen.revision == binding.revision
+    echo = dict(binding.echo)
     for name, value, owner in _watched(binding, seen, resource, policy, profile):
         agreed = base.get(name)
         if profile.equal(name, value, agreed):
+            continue
+        if name in echo and profile.equal(name, value, echo[name]):
             continue
         edit = _edit(binding, name, value, at, seen.updated_by)
         known = name in binding.drift and profile.equal(name, binding.drift[name], value)
         initial = name not in base and value in profile.capabilities.initial(binding.kind, name)
         shared = owner.drift == "share"
-        if (
+        rough = name in base and name in profile.capabilities.approximate(binding.kind)
+        if unchanged and not known and rough:
+            echo[name] = value
+        elif (
             (unchanged and not known)
             or initial
             or (shared and edit.turns > MOST_TURNS)
@@ -348,7 +362,7 @@ def notice(
             drift[name] = value
         if name in drift or edit.turns:
             edits[name] = edit
-    return replace(binding, base=base, drift=drift, edits=edits)
+    return replace(binding, base=base, drift=drift, edits=edits, echo=echo)
 
 
 def _watched(

@@ -19,6 +19,7 @@ from runner.ownership import SCHEDULED, ownership
 from runner.pricing import price
 from runner.projection import project_fields, wanted
 from runner.prune import deleted, is_imported, prune
+from runner.wording import in_own_words
 from schemas.domain import (
     KNOWN_AFTER_APPLY,
     Binding,
@@ -280,8 +281,8 @@ class _Builder:
 
         Where a milestone is but a word on its tasks, that word stays what it was.
         """
-        here = present(binding, self.context.moved)
         profile = self.context.profiles[binding.platform]
+        here = in_own_words(present(binding, self.context.moved), profile)
         word = binding.base.get("milestone")
         if word is None or profile.capabilities.supports("milestone", "create"):
             return here
@@ -563,6 +564,8 @@ def _siblings(
     if addresses and diff.bound and context.state_id:
         for binding in state.bindings(addresses=sorted(addresses)):
             here = present(binding, context.moved)
+            if profile := context.profiles.get(binding.platform):
+                here = in_own_words(here, profile)
             found.setdefault(here.address, []).append(here)
     return found
 

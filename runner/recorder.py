@@ -35,13 +35,20 @@ def instant(clock: Clock) -> str:
 
 
 def agreed(binding: Binding, fields: Fields) -> Binding:
-    """Return the binding with `fields` agreed on, so that they are no drift any more."""
+    """Return the binding with `fields` agreed on, so that they are no drift any more.
+
+    Where the platform shows an edit in other words than those that were agreed on, its words are
+    known from then on.
+    """
     drift = {name: value for name, value in binding.drift.items() if name not in fields}
     edits = dict(binding.edits)
     for name in fields:
         settle_edit(edits, name)
     base = {n: v for n, v in {**binding.base, **fields}.items() if not same(v, None)}
-    return replace(binding, base=base, drift=drift, edits=edits)
+    told = {name: value for name, value in binding.drift.items() if name in fields}
+    echo = {name: value for name, value in binding.echo.items() if name not in told}
+    echo |= {name: value for name, value in told.items() if not same(value, fields[name])}
+    return replace(binding, base=base, drift=drift, edits=edits, echo=echo)
 
 
 class Recorder:
@@ -296,6 +303,8 @@ def _bound(
     kept: Fields = before.drift if before and change.action != "create" else {}
     drift = {n: v for n, v in kept.items() if n not in changed}
     known: Mapping[str, Edit] = before.edits if before else {}
+    heard: Fields = before.echo if before and change.action != "create" else {}
+    echo = {n: v for n, v in heard.items() if n not in changed} | {**outcome.echo}
     edits = {name: edit for name, edit in known.items() if name in drift or edit.turns}
     for item in change.fields:
         if item.owner == "platform" and change.action != "create":
@@ -318,6 +327,7 @@ def _bound(
         updated_at=at,
         run_id=run_id,
         edits=edits,
+        echo=echo,
     )
 
 

@@ -273,6 +273,9 @@ class Binding:
         revision: whatever the platform offers to tell versions apart, or an empty string.
         drift: by field, what was last observed where it differs from base.
         edits: by field, who made it what it is in `drift`, and when.
+        echo: by field, how the platform shows what was agreed on, where it has another word for
+            it: Markdown that went through rich text, an estimate in points. To see it is to see
+            base.
         pending: an operation that was begun, or `None`.
         updated_at: when this row last changed, an instant in UTC.
         run_id: the run that changed it.
@@ -292,6 +295,7 @@ class Binding:
     updated_at: str = ""
     run_id: str = ""
     edits: Mapping[str, Edit] = field(default_factory=dict[str, Edit])
+    echo: Fields = field(default_factory=dict[str, Value])
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,6 +469,7 @@ class Outcome:
         status: applied, skipped (a prerequisite failed), failed, or unknown.
         remote_id: the platform's id, where known.
         base: the fields now agreed on with the platform, for applied changes.
+        echo: how the platform shows those of them that it has another word for.
         complete: whether every field of the change was carried out.
         error: what went wrong, redacted, or an empty string.
         warnings: what could not be done as declared, such as an owner without an account.
@@ -483,6 +488,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     requests: int = 0
     milliseconds: int = 0
+    echo: Fields = field(default_factory=dict[str, Value])
 
 
 def _is_within(address: str, pattern: str) -> bool:

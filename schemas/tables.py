@@ -287,6 +287,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             ),
         ),
     ),
+    Migration(
+        3,
+        columns=(
+            (
+                "bindings",
+                Column(
+                    "echo", "JSON", "how base is shown there, where in other words; null for none"
+                ),
+            ),
+        ),
+    ),
 )
 """Append only. Each migration can be carried out twice, so that one cut short is done again."""
 

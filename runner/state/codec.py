@@ -130,6 +130,7 @@ def binding_row(binding: Binding) -> Row:
             for name, edit in binding.edits.items()
         }
         or None,
+        "echo": binding.echo or None,
     }
 
 
@@ -151,6 +152,7 @@ def binding_of(row: Row) -> Binding:
         updated_at=cells.text("updated_at"),
         run_id=cells.text("run_id"),
         edits=_edits(cells),
+        echo=cells.fields("echo"),
     )
 
 

@@ -76,6 +76,7 @@ class Desk(ABC, Generic[S]):
 
     Attributes:
         bases: by address, the fields last agreed on.
+        echoes: by address, how the platform shows those that it has another word for.
         drift: by address, what people made of them since; for tests to fill in.
         clock: the reconciler's and the stand-in's.
     """
@@ -91,6 +92,7 @@ class Desk(ABC, Generic[S]):
         self.standin = cast("S", sandbox.standins[self.PLATFORM])
         self.links = Links()
         self.bases: dict[str, dict[str, Value]] = {}
+        self.echoes: dict[str, dict[str, Value]] = {}
         self.drift: dict[str, dict[str, Value]] = {}
         self.lookups: dict[str, object] = {}
         self.people = {ME.email: ME}
@@ -199,6 +201,9 @@ class Desk(ABC, Generic[S]):
             self.links.ids[change.address] = written.remote_id
             agreed = {**self.bases.get(change.address, {}), **operation.desired}
             self.bases[change.address] = {**agreed, **written.fields}
+            heard = self.echoes.get(change.address, {})
+            kept = {n: v for n, v in heard.items() if n not in change.values()}
+            self.echoes[change.address] = {**kept, **written.echo}
 
     def yielded(self, since: str | None = None) -> list[Observed]:
         """Return what is observed, as it comes."""
@@ -235,7 +240,7 @@ class Desk(ABC, Generic[S]):
             expected = base.keys() & self.observable(address)
             assert expected <= shown.keys(), address
             for name in expected:
-                left, right = shown[name], base[name]
+                left, right = shown[name], self.echoes[address].get(name, base[name])
                 equal = self._platform.profile.equal(name, left, right)
                 assert equal, f"{address} {name}: {left!r}, not {right!r}"
 

@@ -59,7 +59,8 @@ def test_a_project_gets_its_marker_and_its_description_as_html(at: MotionDesk) -
 def test_every_field_of_a_task_comes_back_as_it_was_sent(at: MotionDesk) -> None:
     with_task(at, **EVERYTHING)
     assert at.observe()[STACK].fields == {
-        **{n: v for n, v in EVERYTHING.items() if n != "description"},
+        **EVERYTHING,
+        "description": MARKDOWN.rstrip(),
         "project": APP,
         "container": "Personal",
         "scheduled_start": at.observe()[STACK].fields["scheduled_start"],
