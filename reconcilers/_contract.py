@@ -402,10 +402,12 @@ class Listed:
     Attributes:
         seen: the object. References among its fields are whatever `Links.address` answers.
         name: the platform's own short name for it (`MOB-12`, `#7`), or an empty string.
+        word: a milestone that is no object there, but a word on the tasks that refer to it.
     """
 
     seen: Observed
     name: str = ""
+    word: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ not there are not made, but for the one that holds the marker.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from reconcilers._blocks import Json
+from schemas.slug import slug
+from schemas.values import KEY
 
 STATUS_OPTIONS = (
     ("Backlog", "gray"),
@@ -135,7 +138,7 @@ class Columns:
                     )
                 continue
             names[ours], types[ours] = theirs, str(config["type"])
-            if name in {"status", "priority"}:
+            if name in {"status", "priority", "milestone"}:
                 options[ours] = _meanings(name, config)
         return cls(names, types, options)
 
@@ -190,11 +193,18 @@ class Columns:
         return meant if self.types[ours] == "select" else None
 
 
+def milestone_key(option: str) -> str:
+    """Return the key of the milestone that an option stands for, whoever named it."""
+    return option if re.fullmatch(KEY, option) else slug(option) or "milestone"
+
+
 def _meanings(name: str, config: Json) -> dict[str, str]:
     """Return what each option of a column means, as our own databases call it."""
     kind = str(config["type"])
     choice = cast("Json", config.get(kind) or {})
     options = cast("list[dict[str, str]]", choice.get("options") or [])
+    if name == "milestone":
+        return {option["name"]: milestone_key(option["name"]) for option in options}
     if name == "priority":
         return {option["name"]: option["name"].capitalize() for option in options}
     group_of = {

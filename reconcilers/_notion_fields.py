@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from reconcilers._blocks import Json, rich_text, spans_of, text_of
 from reconcilers._contract import Field
-from reconcilers._notion_columns import KNOWN_STATUSES, PRIORITY_OPTIONS, STATUSES
+from reconcilers._notion_columns import KNOWN_STATUSES, PRIORITY_OPTIONS, STATUSES, milestone_key
 from reconcilers._spans import Span
 from schemas.domain import Fields, Kind, Value, milestone_address, project_of
 
@@ -94,13 +94,16 @@ def to_remote(fields: Fields, resolve: Resolve, user: Resolve, title: str = "Nam
     return properties
 
 
-def from_remote(properties: Mapping[str, Any], resolve: Resolve, title: str = "Name") -> Fields:
+def from_remote(
+    properties: Mapping[str, Any], resolve: Resolve, title: str = "Name", address: str = ""
+) -> Fields:
     """Return page properties as fields; owner and description are not among them.
 
     Args:
         properties: of a page, as Notion gives them, its relations complete.
         resolve: from a page id to an address.
         title: what the title column is called.
+        address: what the page is bound to, else it is what its own Key says.
     """
     fields: dict[str, Value] = {}
     readers = {
@@ -126,10 +129,11 @@ def from_remote(properties: Mapping[str, Any], resolve: Resolve, title: str = "N
         )
     )
     fields |= _read_relations(properties, resolve)
-    if "Milestone" in properties and fields.get("key"):
-        key = _chosen(properties["Milestone"])
-        project = project_of(str(fields["key"]))
-        fields["milestone"] = milestone_address(project, key) if key else None
+    own = address or str(fields.get("key") or "")
+    if "Milestone" in properties and own:
+        option = chosen(properties["Milestone"])
+        milestone = milestone_address(project_of(own), milestone_key(option))
+        fields["milestone"] = milestone if option else None
     return fields
 
 
@@ -184,19 +188,20 @@ def _read_key(found: Json) -> Value:
     return text_of(found.get("rich_text"))
 
 
-def _chosen(found: Json) -> str:
+def chosen(found: Json) -> str:
+    """Return the name of the option that a row has in a column."""
     # People may turn a select into a status column; both have a name.
     option = found.get(str(found.get("type")))
     return str(cast("Json", option).get("name", "")) if isinstance(option, dict) else ""
 
 
 def _read_status(found: Json) -> Value:
-    name = _chosen(found)
+    name = chosen(found)
     return KNOWN_STATUSES.get(name.casefold(), "backlog") if name else None
 
 
 def _read_priority(found: Json) -> Value:
-    name = _chosen(found).casefold()
+    name = chosen(found).casefold()
     return name if name in {option.casefold() for option, _ in PRIORITY_OPTIONS} else None
 
 

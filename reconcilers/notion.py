@@ -46,6 +46,7 @@ from reconcilers._contract import (
     Wanted,
     Written,
 )
+from reconcilers._notion_errors import classify, explained, is_homeless
 from reconcilers._notion_fields import (
     BOTH,
     CUT,
@@ -74,7 +75,7 @@ from reconcilers._notion_price import price
 from reconcilers._notion_survey import survey
 from reconcilers._spans import Span
 from schemas.domain import Fields, Kind, Value
-from schemas.errors import OutcomeUnknown, PermanentError, PlatformError, TemporaryError
+from schemas.errors import OutcomeUnknown, PermanentError, PlatformError
 
 if TYPE_CHECKING:
     import httpx
@@ -142,31 +143,10 @@ def transport(
         headers={"Authorization": f"Bearer {token}", "Notion-Version": VERSION},
         budget=budget,
         secrets=(token,),
-        classify=_classify,
+        classify=classify,
         rate_pause=1.0,
         client=client,
     )
-
-
-def _classify(status: int, _headers: Mapping[str, str], data: Any) -> PlatformError | None:
-    """Sort Notion's errors; 429, 529 and 5xx are left to the general rules."""
-    if status < 400 or status in {429, 529} or status >= 500 or not isinstance(data, dict):
-        return None
-    error = cast("dict[str, object]", data)
-    code, message = str(error.get("code", "")), str(error.get("message", ""))[:500]
-    if code == "conflict_error":
-        # Two writes met; Notion did neither, and asks for another try.
-        return TemporaryError(message, platform="notion", status=status, code=code)
-    return PermanentError(
-        message, platform="notion", status=status, code=code, hint=_HINTS.get(code, "")
-    )
-
-
-_HINTS = {
-    "unauthorized": "check NOTION_TOKEN: trueup doctor",
-    "restricted_resource": "give the connection the capability in Notion's settings",
-    "object_not_found": "it was deleted for ever, or is not shared with the connection",
-}
 
 
 class Notion:
@@ -267,7 +247,8 @@ class Notion:
             return self._query(kind, {}, "created_time", trashed=False)
 
         home, members = self._home, self._members
-        return await survey(home, members, rows, self._observed, container, closed=closed)
+        links = self._links
+        return await survey(home, members, links, rows, self._observed, container, closed=closed)
 
     async def mark(self, operation: Operation) -> Written:
         """Write marker and key into a row that people made."""
@@ -365,7 +346,7 @@ class Notion:
 
             answer = await self._mend(send)
         except PermanentError as error:
-            raise _gone(error, operation) from error
+            raise explained(error, operation) from error
         await self._append(page, blocks_of(markdown))
         return self._written(answer, settable)
 
@@ -421,7 +402,7 @@ class Notion:
         try:
             return await send()
         except PermanentError as error:
-            if not _is_homeless(error):
+            if not is_homeless(error):
                 raise
         async with self._mending:
             if seen == self._mended:
@@ -506,7 +487,8 @@ class Notion:
             if found and (found.get("has_more") or len(related(found)) >= CUT):
                 found["relation"] = await self._relation(identity, str(found["id"]))
         title = source.title if source and source.columns is None else "Name"
-        fields = dict(from_remote(properties, self._links.address, title))
+        address = self._links.address
+        fields = dict(from_remote(properties, address, title, self._bound(identity)))
         fields |= self._owner(properties.get("Owner") or {})
         if body:
             text = markdown_of(await self._body(identity))
@@ -525,6 +507,11 @@ class Notion:
             updated_at=re.sub(r"\.\d+", "", str(page.get("last_edited_time", ""))),
             updated_by=self._members.identity(editor) or "",
         )
+
+    def _bound(self, page: str) -> str:
+        """Return the address that a page is bound to; '' for one of people's own."""
+        address = self._links.address(page) or ""
+        return address if self._links.remote_id(address) == page else ""
 
     def _owner(self, found: Json) -> dict[str, Value]:
         people = cast("list[Json]", found.get("people") or [])
@@ -575,29 +562,3 @@ def _touched(page: Json) -> bool:
         cast("Json", page.get(name) or {}).get("id") for name in ("created_by", "last_edited_by")
     )
     return maker != editor or maker is None
-
-
-def _is_homeless(error: PermanentError) -> bool:
-    """Return whether a database or a column that a write needs is not there."""
-    if error.code == "object_not_found":
-        return error.request in {"", "POST /v1/pages"}
-    return error.code == "validation_error" and "is not a property that exists" in error.message
-
-
-def _gone(error: PermanentError, operation: Operation) -> PermanentError:
-    if error.code == "object_not_found":
-        message = f"the page of {operation.change.address}, or one it refers to, is not there"
-        hint = "it was deleted, or is not shared with the connection: trueup plan --refresh"
-    elif "archived" in error.message or "in trash" in error.message:
-        message = f"the page of {operation.change.address} is in Notion's trash"
-        hint = "restore it from there, or take the task out of the specs"
-    else:
-        return error
-    return PermanentError(
-        message,
-        platform="notion",
-        request=error.request,
-        status=error.status,
-        code=error.code,
-        hint=hint,
-    )

@@ -150,6 +150,7 @@ class _Drafter:
         tasks = self._tasks(projects)
         self._settle_projects(projects, tasks)
         milestones = self._milestones(tasks)
+        milestones = [remote for remote in milestones if not self.objects[remote].word]
         order = self._settle_tasks(tasks)
         self._say(order)
         self._depend(order)
@@ -321,7 +322,12 @@ class _Drafter:
             if place is None:
                 continue
             here = home in self.joins.addresses or self.platform in place.platforms
-            if place.exists and not here:
+            # Of a project that is nowhere, a milestone is but a word everywhere.
+            here = here or (item.word and not place.platforms)
+            if item.word and (known := self._known_milestone(place, item)):
+                self.addresses[remote] = known
+                continue
+            if (place.exists and not here) or (item.word and remote not in used):
                 continue
             if remote not in used and not self._is_taken(item):
                 self.left["closed"] += 1
@@ -329,6 +335,7 @@ class _Drafter:
             found.append(remote)
             if remote not in self.addresses:
                 key = self.meant.get(remote, "").rpartition("/")[2]
+                key = key or str(item.seen.fields.get("key") or "")
                 title = title_of(item.seen.fields)
                 key = place.milestones.new(title, item.name, "milestone", wanted=key)
                 self.addresses[remote] = milestone_address(place.key, key)
@@ -341,6 +348,11 @@ class _Drafter:
                     if name in {"name", "description", "due"}
                 }
         return found
+
+    def _known_milestone(self, place: Place, item: Listed) -> str:
+        """Return the address of the declared milestone that a word means; '' for none."""
+        address = milestone_address(place.key, str(item.seen.fields["key"]))
+        return address if place.exists and address in self.desired.resources else ""
 
     def _settle_tasks(self, tasks: Sequence[str]) -> list[str]:
         """Give tasks their keys and parents; return them, parents before children."""

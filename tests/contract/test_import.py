@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -355,7 +355,7 @@ def test_a_motion_workspace_is_imported(repo: Repo) -> None:
     repo.at_rest()
 
 
-def title(text: str) -> dict[str, Any]:
+def title(text: str) -> Any:
     return {"title": [{"text": {"content": text}}]}
 
 
@@ -367,6 +367,7 @@ def test_a_notion_database_of_ones_own_is_mapped_imported_and_updated(repo: Repo
         "State": {"select": {"options": states}},
         "Deadline": {"date": {}},
         "Labels": {"multi_select": {}},
+        "Phase": {"select": {"options": [{"name": "Beta (private)"}, {"name": "Ünused"}]}},
         "Secret sauce": {"rich_text": {}},
     }
     database, source = notion.database("My tasks", **own)
@@ -377,12 +378,14 @@ def test_a_notion_database_of_ones_own_is_mapped_imported_and_updated(repo: Repo
         State={"select": {"name": "Doing"}},
         Deadline={"date": {"start": "2026-12-24"}},
         Labels={"multi_select": [{"name": "home"}]},
+        Phase={"select": {"name": "Beta (private)"}},
     )
-    notion.row(source, Task=title("Rest"), State={"select": {"name": "Shipped"}})
+    shipped: dict[str, Any] = {"State": {"select": {"name": "Shipped"}}}
+    notion.row(source, Task=title("Rest"), **shipped, Phase={"select": {"name": "Ünused"}})
     repo.write(
         "integrations",
         f"kind: Integrations\nnotion:\n  parent: Work\n  tasks: {database}\n"
-        "  properties: {status: State, due: Deadline}\n",
+        "  properties: {status: State, due: Deadline, milestone: Phase}\n",
     )
 
     done = repo.bring("notion")
@@ -392,20 +395,71 @@ def test_a_notion_database_of_ones_own_is_mapped_imported_and_updated(repo: Repo
     tasks = repo.document("projects/work")["tasks"]
     assert list(tasks) == ["write-plan"]
     assert tasks["write-plan"]["description"] == "With a text."
+    assert tasks["write-plan"]["milestone"] == "beta-private"
+    milestones = {"beta-private": {"name": "Beta (private)"}}
+    assert repo.document("projects/work")["milestones"] == milestones
+    assert repo.bound("notion").keys() == {"work/write-plan"}
+    repo.at_rest()
+    late = notion.row(source, Task=title("Later"), Phase={"select": {"name": "Beta (private)"}})
+    third = notion.row(source, Task=title("Third"), Phase={"select": {"name": "Gamma"}})
+    assert repo.bring("notion").draft.left == {"closed": 1}
+    tasks = repo.document("projects/work")["tasks"]
+    assert {key: task["milestone"] for key, task in tasks.items()} == {
+        **{"write-plan": "beta-private", "later": "beta-private", "third": "gamma"}
+    }
+    assert [*repo.document("projects/work")["milestones"]] == ["beta-private", "gamma"]
     repo.at_rest()
 
     text = repo.read("projects/work")
     text = text.replace("2026-12-24", "2026-12-31").replace("Write the plan", "Write a plan")
-    repo.write("projects/work", text + "    status: done\n  new-one: {title: A new one}\n")
+    text = text.replace("title: Write a plan", "title: Write a plan\n    status: done")
+    text = text.replace("milestone: gamma", "milestone: beta-private")
+    repo.write("projects/work", text + "  new-one: {title: A new one}\n")
     assert repo.apply().complete
     rows = repo.people.ask("notion", "POST", f"/v1/data_sources/{source}/query", {})["results"]
     shown = {
         "".join(t["plain_text"] for t in row["properties"]["Task"]["title"]): row["properties"]
         for row in rows
     }
-    assert shown.keys() == {"Write a plan", "Rest", "A new one"}
+    assert shown.keys() == {"Write a plan", "Rest", "A new one", "Later", "Third"}
+    # It is the option that people made, not another of its key.
+    assert shown["Third"]["Phase"]["select"]["name"] == "Beta (private)"
     assert shown["Write a plan"]["State"]["select"]["name"] == "Shipped"
     assert shown["Write a plan"]["Deadline"]["date"]["start"] == "2026-12-31"
-    columns = {"Task", "State", "Deadline", "Labels", "Secret sauce", "trueup"}
+    columns = {"Task", "State", "Deadline", "Labels", "Phase", "Secret sauce", "trueup"}
     assert shown["Rest"].keys() == columns
+    repo.at_rest()
+
+    bindings = repo.bound("notion")
+    assert [bindings["work/later"], bindings["work/third"]] == [late, third]
+
+
+def test_milestones_of_rows_that_people_added_to_our_database(repo: Repo) -> None:
+    project = (
+        "kind: Project\nkey: app\nname: App\nmilestones:\n  beta: {name: Beta}\n"
+        "tasks:\n  old: {title: Old, milestone: beta}\n"
+    )
+    repo.write("integrations", "kind: Integrations\nnotion: {parent: Work}\n")
+    repo.write("projects/app", project)
+    assert repo.apply().complete
+    notion = Notion(repo.people)
+    (row,) = repo.place.reader().integrations()
+    source = cast("dict[str, Any]", row.lookups["home"])["task"]["data_source"]
+    (app,) = [o["id"] for o in repo.sandbox.objects()["notion"] if o["title"] == "App"]
+    within: dict[str, Any] = {"Project": {"relation": [{"id": app}]}}
+    for name, option in (("One", "beta"), ("Two", "Release candidate")):
+        notion.row(source, Name=title(name), Milestone={"select": {"name": option}}, **within)
+
+    done = repo.bring("notion")
+
+    document = repo.document("projects/app")
+    assert document["milestones"] == {
+        "beta": {"name": "Beta"},
+        "release-candidate": {"name": "Release candidate"},
+    }
+    assert {key: task["milestone"] for key, task in document["tasks"].items()} == {
+        **{"old": "beta", "one": "beta", "two": "release-candidate"}
+    }
+    assert done.plan is not None
+    assert done.plan.changes == ()
     repo.at_rest()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcilers import notion
+from reconcilers._notion_errors import classify
 from runner.sandbox._world import Fault, Seed
 from schemas.domain import Action, Value
 from schemas.errors import OutcomeUnknown, PermanentError
@@ -443,7 +444,7 @@ def test_a_rate_limit_is_waited_for(contracts: Path) -> None:
 
 
 def test_a_conflict_is_tried_again() -> None:
-    error = notion._classify(409, {}, {"code": "conflict_error", "message": "Conflict."})  # pyright: ignore[reportPrivateUsage]
+    error = classify(409, {}, {"code": "conflict_error", "message": "Conflict."})
     assert type(error).__name__ == "TemporaryError"
 
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from runner.imports.keys import LONGEST, Keys, slug
+from runner.imports.keys import Keys
+from schemas.slug import LONGEST, slug
 from schemas.values import KEY
 
 
