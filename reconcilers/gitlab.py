@@ -12,6 +12,7 @@ trueup changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -214,10 +215,15 @@ class Gitlab:
                         yield self._observed(remote, container, address)
 
     async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
-        """Return what was deleted; GitLab is asked for each object that its lists lack."""
+        """Return what was deleted, of that which the lists lack.
+
+        No list can tell more than those that were just read in full, so GitLab is asked for each
+        object by itself, for many at once.
+        """
         known = set(self._known.projects.values())
-        asked = [at for at in map(ref, unseen) if at.sigil != ">" and at.project in known]
-        return [str(at) for at in asked if full and not await wire.is_there(self._api, at)]
+        asked = [at for at in map(ref, unseen) if at.sigil != ">" and at.project in known and full]
+        there = await asyncio.gather(*(wire.is_there(self._api, at) for at in asked))
+        return [str(at) for at, found in zip(asked, there, strict=True) if not found]
 
     async def code(self, remote_id: str) -> Code:
         """Return the merge requests about an issue, and the commits that closed it."""

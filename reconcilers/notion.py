@@ -227,18 +227,25 @@ class Notion:
                     yield observed
 
     async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
-        """Return what is gone for good, or hidden: Notion is asked for each page not listed."""
-        gone: list[str] = []
-        for page in unseen if full else ():
-            try:
-                answer = await self._transport.read("GET", f"/v1/pages/{page}")
-            except PermanentError as error:
-                if error.code != "object_not_found":
-                    raise
-                gone.append(page)
-            else:
-                gone += [page] if answer.data.get("in_trash") else []
-        return gone
+        """Return what is gone for good, or hidden.
+
+        Queries know no page ids, and all rows were just listed, so Notion is asked for each page
+        that was not, for many at once.
+        """
+        from asyncio import gather
+
+        asked = list(unseen) if full else []
+        there = await gather(*(self._is_there(page) for page in asked))
+        return [page for page, found in zip(asked, there, strict=True) if not found]
+
+    async def _is_there(self, page: str) -> bool:
+        try:
+            answer = await self._transport.read("GET", f"/v1/pages/{page}")
+        except PermanentError as error:
+            if error.code != "object_not_found":
+                raise
+            return False
+        return not answer.data.get("in_trash")
 
     async def survey(self, container: str, *, closed: bool) -> Listing:
         """Return all rows of the databases."""
