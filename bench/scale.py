@@ -41,7 +41,7 @@ def write_state(folder: Path, tasks: int) -> None:
     """Make a state in which `tasks` tasks are bound on four platforms; no row passes Python."""
     from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
-    from runner.state.local import LocalWriter
+    from runner.state.local_writer import LocalWriter
 
     LocalWriter(folder).ensure()
     rows = QueryBuilder().execute(_BINDINGS.format(last=tasks - 1))

@@ -165,7 +165,7 @@ def _writer(settings: Settings, backend: str, config: Config) -> TableWriter:
 
             return SparkWriter(*spark_at(settings, config))
         case _:
-            from runner.state.local import LocalWriter
+            from runner.state.local_writer import LocalWriter
 
             return LocalWriter(*_folder(settings, config))
 

@@ -11,63 +11,31 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from runner.state import large
-from runner.state.codec import size, stamp_of
+from runner.state.codec import stamp_of
 from runner.state.commits import (
-    AtOnce,
-    LostRace,
-    check_fence,
-    found_tables,
     marked,
     refuse_newer,
-    repeat,
-    turn,
 )
-from runner.state.contract import Key, Merged
-from runner.state.engine import ORDERED, Cell, Columns, Comparison, Guard, LogRecord, Look, Where
-from runner.state.features import obstacles, remedy
+from runner.state.contract import Key
+from runner.state.engine import Cell, Columns, Comparison, LogRecord, Look, Where
 from schemas.errors import StateError
-from schemas.tables import PLANNED, TABLES, VERSION, Column, Name, Table, Type
+from schemas.tables import PLANNED, TABLES, VERSION, Name, Table
 
 if TYPE_CHECKING:
-    from arro3.core import Array
-    from arro3.core import Table as Batch
-    from deltalake import CommitProperties, DeltaTable
-    from deltalake import Field as DeltaField
-
-T = TypeVar("T")
-
-COMPACT_AFTER = 64
-"""Files that may pile up in a table before they are made into one."""
-
-TIDY_EVERY = 20
-"""Commits of a table between two looks for files that may be deleted."""
-
-KEPT_HOURS = 30 * 24
-"""How long files that newer ones replaced are kept, for time travel."""
+    from deltalake import DeltaTable
 
 MANY = 1000
 """Values up to which a filter is spelled out in SQL; beyond, reading all is quicker."""
 
 _ODD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|\x00-\x1f\x7f]")
 """What delta-rs 1.6.6 mistakes for an escape, or panics at (verified 2026-11-24)."""
-
-_GONE = "_gone"
-_EXPECTED = "_expected"
-_DELTA_TYPES: dict[Type, str] = {
-    "STRING": "string",
-    "JSON": "string",
-    "BIGINT": "long",
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-}
 
 
 class _Listable(Protocol):
@@ -146,12 +114,12 @@ class LocalTables:
         spelled = {name: set(values) for name, values in (where or {}).items()}
         sifted = {name: spelled.pop(name) for name in list(spelled) if len(spelled[name]) > MANY}
         names = [*columns, *(name for name in sifted if name not in columns)]
-        picked = [_quoted(name) if name in there else "NULL" for name in names]
+        picked = [quoted(name) if name in there else "NULL" for name in names]
         sql = ["SELECT", ", ".join(f"{item} AS c{i}" for i, item in enumerate(picked)), "FROM t"]
         if spelled:
             sql.append("WHERE " + " AND ".join(_in(*item) for item in spelled.items()))
         if newest:
-            sql.append(f"ORDER BY {_quoted(newest)} DESC")
+            sql.append(f"ORDER BY {quoted(newest)} DESC")
         if limit is not None and not sifted:
             sql.append(f"LIMIT {limit}")
         batch = dict(zip(names, self._query(table.name, " ".join(sql), {"t": found}), strict=True))
@@ -287,7 +255,7 @@ class LocalTables:
     def _exists(self, name: Name) -> bool:
         """Return whether a table is there; a folder with nothing in it is none."""
         path = self.path(name)
-        if _has_log(path):
+        if has_log(path):
             return True
         if any(path.glob("*.parquet")):
             raise StateError(
@@ -331,244 +299,7 @@ class LocalTables:
             raise
         except Exception as error:
             # The engine raises plain `Exception` for damaged files.
-            raise _explain(
-                f"cannot {doing} the table {name} at {self.path(name)}", error
-            ) from error
-
-
-class LocalWriter(AtOnce, LocalTables):
-    """The tables of one state below a folder, for reading and writing.
-
-    Always sees the latest version. Safe to use from several threads and processes.
-    """
-
-    def ensure(self) -> None:
-        """Create the tables and columns that are missing; see `TableWriter`."""
-        found_tables(self, self.tables, self.schema_version, self.place)
-
-    def merge(
-        self,
-        table: Table,
-        rows: Columns,
-        removed: Columns,
-        note: str,
-        *,
-        fence: int = 0,
-        guard: Guard | None = None,
-    ) -> Merged:
-        """Insert, replace and delete rows by key in one commit; see `TableWriter`."""
-        source = self._source(table, rows, removed, guard)
-        done = self._commit(
-            table.name, fence, lambda found: _merge(found, table, source, note, guard)
-        )
-        self._tidy(table.name)
-        return done
-
-    def append(self, table: Table, rows: Columns, note: str) -> None:
-        """Add rows in one commit; see `TableWriter`."""
-        from deltalake import write_deltalake
-
-        batch = self._source(table, rows, {}, None).drop_columns([_GONE])
-
-        def write(found: DeltaTable) -> None:
-            # Blind appends never conflict with each other: the engine may retry them itself.
-            write_deltalake(found, batch, mode="append", commit_properties=_properties(note))
-
-        self._commit(table.name, 0, write)
-        self._tidy(table.name)
-
-    def tidy(self, name: Name, hours: int) -> None:
-        """Make a table's files few and sorted, and delete old ones; see `TableWriter`."""
-
-        def write(found: DeltaTable) -> None:
-            if name in ORDERED and len(found.file_uris()) > 1:
-                found.optimize.z_order([ORDERED[name]], commit_properties=_properties("", 0))
-            else:
-                found.optimize.compact(commit_properties=_properties("", 0))
-
-        self._commit(name, 0, write)
-        with self._explained(name, "delete old files of"):
-            self._there(name).vacuum(hours, dry_run=False, enforce_retention_duration=False)
-
-    def alter(self, name: Name, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        """Set table properties; see `TableWriter`."""
-
-        def write(found: DeltaTable) -> None:
-            properties = dict(change(found.metadata().configuration))
-            if properties:
-                found.alter.set_table_properties(
-                    properties, raise_if_not_exists=False, commit_properties=_properties("", 0)
-                )
-
-        self._commit(name, 0, write)
-
-    def look(self, name: Name) -> Look | None:
-        """Return what a table is like now; raise where delta-rs could not write to it."""
-        look = super().look(name)
-        for feature in obstacles(look) if look else ():
-            raise StateError(
-                f"delta-rs cannot write to the table {name} at {self.path(name)}: it has the"
-                f" feature {feature}",
-                hint=remedy(name, feature),
-            )
-        return look
-
-    def create(self, table: Table, properties: Mapping[str, str]) -> None:
-        """Create a table; see `Founder`."""
-        from deltalake import DeltaTable, Schema
-        from deltalake.exceptions import CommitFailedError, DeltaError
-
-        path = self.path(table.name)
-        with self._explained(table.name, "create"):
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                with turn(self.folder, self.prefix, alone=False):
-                    DeltaTable.create(
-                        str(path),
-                        Schema(_fields(table.columns)),
-                        name=f"{self.prefix}{table.name}",
-                        description=table.comment,
-                        configuration=dict(properties),
-                        raise_if_key_not_exists=False,
-                    )
-            except (CommitFailedError, DeltaError):
-                if not _has_log(path):
-                    raise
-                # Another process made it in the meantime, which is as good.
-
-    def add(self, name: Name, columns: Iterable[Column]) -> None:
-        """Add columns; see `Founder`."""
-        added = _fields(columns)
-        self._commit(name, 0, lambda latest: latest.alter.add_columns(added))
-
-    def _table(self, name: Name) -> DeltaTable | None:
-        return self._open(name)
-
-    def _there(self, name: Name) -> DeltaTable:
-        found = self._open(name)
-        if found is None:
-            raise StateError(
-                f"there is no state at {self.place}", hint="run: trueup state init, or apply"
-            )
-        return found
-
-    def _source(self, table: Table, rows: Columns, removed: Columns, guard: Guard | None) -> Batch:
-        """Return what a merge reads: rows to save, then keys to remove, told apart by a flag."""
-        from arro3.core import Array, DataType
-        from arro3.core import Table as Batch
-
-        saved, gone = size(rows), size(removed)
-        arrays: dict[str, Array] = {}
-        with self._explained(table.name, "write to"):
-            for column in table.columns:
-                values = [
-                    *rows.get(column.name, [None] * saved),
-                    *removed.get(column.name, [None] * gone),
-                ]
-                arrays[column.name] = _array(values, column.type)
-            arrays[_GONE] = Array([False] * saved + [True] * gone, DataType.bool())
-            if guard:
-                arrays[_EXPECTED] = Array([guard.expected] * (saved + gone), DataType.string())
-            return Batch({**arrays})
-
-    def _commit(self, name: Name, fence: int, attempt: Callable[[DeltaTable], T]) -> T:
-        """Do `attempt` on the latest version of a table, again for as long as it loses races."""
-        from deltalake.exceptions import CommitFailedError
-
-        def once() -> T:
-            latest = self._there(name)
-            version = latest.version()
-            check_fence(latest.metadata().configuration, fence)
-            try:
-                with self._explained(name, "write to"), turn(self.folder, self.prefix, alone=False):
-                    return attempt(latest)
-            except CommitFailedError as error:
-                # The same class stands for what can never succeed: then nobody was faster.
-                if self._there(name).version() == version:
-                    raise _explain(
-                        f"cannot write to the table {name} at {self.path(name)}", error
-                    ) from error
-                raise LostRace from error
-
-        return repeat(f"{name} at {self.path(name)}", once)
-
-    def _tidy(self, name: Name) -> None:
-        """Keep the table's files few; what fails here is tried again by a later commit."""
-        from deltalake.exceptions import DeltaError
-
-        found = self._there(name)
-        with contextlib.suppress(DeltaError):
-            if len(found.file_uris()) > COMPACT_AFTER:
-                found.optimize.compact(commit_properties=_properties("", 0))
-            if found.version() % TIDY_EVERY == 0:
-                found.vacuum(KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
-
-
-def _merge(
-    found: DeltaTable, table: Table, source: Batch, note: str, guard: Guard | None
-) -> Merged:
-    columns = {_quoted(name): f"s.{_quoted(name)}" for name in table.names}
-    same_key = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in table.key)
-    update = f"NOT s.{_GONE}"
-    insert = update
-    if guard:
-        update += f" AND t.{_quoted(guard.column)} = s.{_EXPECTED}"
-        insert += f" AND s.{_EXPECTED} IS NULL"
-    merger = found.merge(
-        source,
-        predicate=same_key,
-        source_alias="s",
-        target_alias="t",
-        commit_properties=_properties(note, 0),
-    )
-    counts = (
-        merger.when_matched_delete(f"s.{_GONE}")
-        .when_matched_update(columns, update)
-        .when_not_matched_insert(columns, insert)
-        .execute()
-    )
-    return Merged(
-        int(counts["num_target_rows_inserted"]),
-        int(counts["num_target_rows_updated"]),
-        int(counts["num_target_rows_deleted"]),
-    )
-
-
-def _properties(note: str, retries: int | None = None) -> CommitProperties:
-    """Return commit properties; with 0 `retries`, any commit in between is a lost race."""
-    from deltalake import CommitProperties
-
-    return CommitProperties({"userMetadata": note} if note else None, max_commit_retries=retries)
-
-
-def _fields(columns: Iterable[Column]) -> list[DeltaField]:
-    from deltalake import Field
-    from deltalake.schema import PrimitiveType
-
-    return [
-        Field(
-            column.name,
-            PrimitiveType(_DELTA_TYPES[column.type]),
-            metadata={"comment": column.comment},
-        )
-        for column in columns
-    ]
-
-
-def _array(values: Sequence[object], kind: Type) -> Array:
-    from arro3.core import Array, DataType
-
-    match kind:
-        case "BIGINT":
-            return Array(values, DataType.int64())
-        case "BOOLEAN":
-            return Array(values, DataType.bool())
-        case "DATE":
-            return Array(values, DataType.string()).cast(DataType.date32())
-        case "TIMESTAMP":
-            return Array(values, DataType.string()).cast(DataType.timestamp("us", tz="UTC"))
-        case _:
-            return Array(values, DataType.string())
+            raise explain(f"cannot {doing} the table {name} at {self.path(name)}", error) from error
 
 
 def _commit_info(path: Path) -> dict[str, object]:
@@ -587,7 +318,8 @@ def _instant(info: Mapping[str, object]) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _has_log(path: Path) -> bool:
+def has_log(path: Path) -> bool:
+    """Return whether a folder holds a Delta log with something in it."""
     try:
         with os.scandir(path / "_delta_log") as entries:
             return any(entry.name.endswith((".json", ".parquet")) for entry in entries)
@@ -601,20 +333,21 @@ def _key(row: str) -> Key:
     return address, platform
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return an identifier for use in a query."""
     return f'"{name}"'
 
 
 def _in(name: str, values: Iterable[str]) -> str:
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
-    return f"{_quoted(name)} IN ({listed})" if listed else "FALSE"
+    return f"{quoted(name)} IN ({listed})" if listed else "FALSE"
 
 
 def _keep(batch: Columns, flags: Sequence[bool]) -> Columns:
     return {name: list(compress(values, flags)) for name, values in batch.items()}
 
 
-def _explain(what: str, error: Exception) -> StateError:
+def explain(what: str, error: Exception) -> StateError:
     """Return a `StateError` with the engine's reason in one line, and what to do about it."""
     reason = str(error).strip().split("\n", 1)[0]
     lowered = reason.lower()

@@ -12,7 +12,8 @@ import pytest
 from runner.state.databricks import DatabricksTables, Schema
 from runner.state.databricks_writer import DatabricksWriter
 from runner.state.engine import TableReader, TableWriter
-from runner.state.local import LocalTables, LocalWriter
+from runner.state.local import LocalTables
+from runner.state.local_writer import LocalWriter
 from runner.state.session import Session
 from runner.state.spark import Place, SparkTables, SparkWriter
 from runner.state.store import Reader, Writer

@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 
 from runner.state import check_state
 from runner.state.contract import Commit, ResourceRow
-from runner.state.local import LocalTables, LocalWriter
+from runner.state.local import LocalTables
+from runner.state.local_writer import LocalWriter
 from runner.state.store import Reader, Writer
 from tests.contract import engines
 from tests.contract.engines import Spark

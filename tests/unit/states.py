@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.state.contract import Commit, LogRow
-from runner.state.local import LocalTables, LocalWriter
+from runner.state.local import LocalTables
+from runner.state.local_writer import LocalWriter
 from runner.state.store import Reader, Writer
 from schemas.domain import Binding, Pending, kind_of
 

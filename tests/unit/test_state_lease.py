@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from runner.state import local
+from runner.state import local_writer
 from runner.state.contract import Merged, ResourceRow
 from schemas.errors import StateLocked
 from schemas.tables import Table
@@ -76,7 +76,7 @@ def test_a_stale_holder_cannot_write_any_more(tmp_path: Path) -> None:
 def test_a_commit_that_was_under_way_when_the_lease_was_taken_over_fails(tmp_path: Path) -> None:
     stale, fresh = writer(tmp_path), writer(tmp_path)
     stale.acquire_lease("r1", "me@here", 60, TEN)
-    merge = local._merge  # pyright: ignore[reportPrivateUsage]
+    merge = local_writer._merge  # pyright: ignore[reportPrivateUsage]
     turns = iter([True])
 
     def late(found: DeltaTable, table: Table, *rest: Any) -> Merged:
@@ -85,7 +85,7 @@ def test_a_commit_that_was_under_way_when_the_lease_was_taken_over_fails(tmp_pat
         return merge(found, table, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "_merge", late)
+        patch.setattr(local_writer, "_merge", late)
         with pytest.raises(StateLocked, match="taken away"):
             stale.save_bindings([binding("a/c")], RUN)
     assert next(turns, None) is None

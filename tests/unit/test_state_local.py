@@ -8,10 +8,11 @@ import pytest
 from deltalake import DeltaTable
 
 from runner.config import Config, read_config
-from runner.state import large, local, open_state, read_state
+from runner.state import large, local_writer, open_state, read_state
 from runner.state.contract import IntegrationRow, Merged, ResourceRow, RunRow
 from runner.state.engine import Columns
-from runner.state.local import LocalTables, LocalWriter
+from runner.state.local import LocalTables
+from runner.state.local_writer import LocalWriter
 from runner.state.store import Reader
 from schemas.domain import Person, Resource, Source, Value
 from schemas.errors import ConfigError, StateError, StateVersionError
@@ -346,9 +347,9 @@ def test_writers_that_race_lose_nothing(tmp_path: Path) -> None:
 def test_many_commits_leave_few_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    monkeypatch.setattr(local, "COMPACT_AFTER", 8)
-    monkeypatch.setattr(local, "TIDY_EVERY", 1)
-    monkeypatch.setattr(local, "KEPT_HOURS", 0)
+    monkeypatch.setattr(local_writer, "COMPACT_AFTER", 8)
+    monkeypatch.setattr(local_writer, "TIDY_EVERY", 1)
+    monkeypatch.setattr(local_writer, "KEPT_HOURS", 0)
     state = writer(tmp_path)
     for i in range(20):
         state.append_logs([log(f"r{i}", i, "a/b")], RUN)

@@ -9,7 +9,8 @@ from runner.config import read_config
 from runner.state import tables_at, tables_at_for_writing
 from runner.state.engine import Look
 from runner.state.features import obstacles
-from runner.state.local import LocalTables, LocalWriter
+from runner.state.local import LocalTables
+from runner.state.local_writer import LocalWriter
 from runner.state.store import Reader, Writer
 from runner.state.transfer import copy_state, export_state, import_state
 from schemas.errors import ConfigError, StateError, StateLocked, StateVersionError
