@@ -15,16 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.errors import StateError, StateLocked, TrueupError
 
 if TYPE_CHECKING:
-    from runner.state.contract import StateWriter
-
-TTL = 60.0
-"""Seconds after which the lease of a run that says nothing any more may be taken over."""
+    from runner.state.contract import Lease, StateWriter
 
 LOOK_EVERY = 5.0
 """Seconds between two looks whether a lease that is waited for is free."""
@@ -37,11 +35,15 @@ class Holder:
     """Renews a lease from a thread, since a user may think long about a plan.
 
     When the lease was taken away, the next commit fails: each carries its fencing number.
+
+    Args:
+        state: whose lease.
+        lease: what is held.
     """
 
-    def __init__(self, state: StateWriter) -> None:
+    def __init__(self, state: StateWriter, lease: Lease) -> None:
         self._state = state
-        self._until = time.time() + TTL
+        self._until = _end(lease)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -60,11 +62,10 @@ class Holder:
         self._state.release_lease()
 
     def _renew(self) -> None:
-        while not self._done.wait(TTL / 3):
-            now = time.time()
+        seconds = self._state.lease_seconds
+        while not self._done.wait(seconds / 3):
             try:
-                self._state.renew_lease(TTL)
-                self._until = now + TTL
+                self._until = _end(self._state.renew_lease(seconds))
             except StateLocked as error:
                 self._until = 0.0
                 say(f"warning: the lease was lost: {error}")
@@ -90,7 +91,7 @@ def leased(state: StateWriter, run_id: str, lock: Path, *, wait: float) -> Gener
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                _acquire(state, run_id, lock, stack)
+                lease = _acquire(state, run_id, lock, stack)
                 break
             except StateLocked as error:
                 left = deadline - time.monotonic()
@@ -98,7 +99,7 @@ def leased(state: StateWriter, run_id: str, lock: Path, *, wait: float) -> Gener
                     raise
                 say(f"{error.message}; waiting")
                 time.sleep(min(left, LOOK_EVERY))
-        holder = Holder(state)
+        holder = Holder(state, lease)
         holder.start()
         try:
             yield holder
@@ -106,7 +107,7 @@ def leased(state: StateWriter, run_id: str, lock: Path, *, wait: float) -> Gener
             holder.end()
 
 
-def _acquire(state: StateWriter, run_id: str, lock: Path, stack: contextlib.ExitStack) -> None:
+def _acquire(state: StateWriter, run_id: str, lock: Path, stack: contextlib.ExitStack) -> Lease:
     for _ in range(CHANGING_HANDS):
         with contextlib.ExitStack() as attempt:
             exclusive = _locked(lock, attempt)
@@ -116,9 +117,9 @@ def _acquire(state: StateWriter, run_id: str, lock: Path, stack: contextlib.Exit
                 if exclusive and here:
                     # A holder on this machine that lived would have the file locked.
                     state.break_lease()
-                state.acquire_lease(run_id, who(), TTL)
+                taken = state.acquire_lease(run_id, who(), state.lease_seconds)
                 stack.push(attempt.pop_all())
-                return
+                return taken
             if lease:
                 raise StateLocked(
                     f"{lease.who} holds the lease since {lease.since} (run {lease.run_id})",
@@ -152,6 +153,11 @@ def _locked(path: Path, stack: contextlib.ExitStack) -> bool | None:
     except OSError:
         return None
     return True
+
+
+def _end(lease: Lease) -> float:
+    """Return when a lease lapses unless it is renewed."""
+    return datetime.fromisoformat(lease.until).timestamp()
 
 
 def who() -> str:

@@ -39,6 +39,12 @@ T = TypeVar("T")
 ATTEMPTS = 20
 """How often a commit that loses races is tried before `StateConflict`."""
 
+LEASE_SECONDS = 60.0
+"""How long a lease lasts unless it is renewed, on an engine that commits within a second."""
+
+SLOW_LEASE_SECONDS = 180.0
+"""The same on one that may take a minute, and renews only when the commit before is through."""
+
 LEASE = "lease"
 """The id and the kind of the one row of `runs` that says who may write."""
 
@@ -176,6 +182,8 @@ def turn(folder: Path, prefix: str, *, alone: bool) -> Generator[None]:
 
 class AtOnce:
     """What a writer is that is quick to ask and to commit: nothing is held back or remembered."""
+
+    lease_seconds = LEASE_SECONDS
 
     def hold(self) -> None:
         """Do nothing; see `TableWriter`."""

@@ -451,6 +451,11 @@ class StateWriter(StateReader, Protocol):
         """Add operations to the log."""
         ...
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long the lease should be taken for: longer than the engine's slowest commits."""
+        ...
+
     def acquire_lease(self, run_id: str, who: str, ttl: float, now: str = "") -> Lease:
         """Take the lease for `ttl` seconds; from then on, stale writers' commits fail.
 

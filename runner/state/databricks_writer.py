@@ -20,7 +20,14 @@ from typing import cast
 
 from runner.state import sql
 from runner.state.codec import lease_of, number, size
-from runner.state.commits import LEASE, fenced_off, found_tables, mark_of, repeat
+from runner.state.commits import (
+    LEASE,
+    SLOW_LEASE_SECONDS,
+    fenced_off,
+    found_tables,
+    mark_of,
+    repeat,
+)
 from runner.state.contract import Merged
 from runner.state.databricks import (
     FILES,
@@ -98,6 +105,8 @@ class DatabricksWriter(DatabricksTables):
     Always sees the latest version, or, from `hold` to `let_go`, what it knows to be the latest.
     May be used from several threads.
     """
+
+    lease_seconds = SLOW_LEASE_SECONDS
 
     def __init__(
         self,

@@ -158,6 +158,11 @@ class Travels(Protocol):
 class TableWriter(TableReader, Protocol):
     """A backend that may write. Lost races are done again on the new version, within reason."""
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long a lease should last: a renewal may have to wait for a slow commit to end."""
+        ...
+
     def hold(self) -> None:
         """Know that nobody else writes until `let_go`: what was read may be taken for what is."""
         ...

@@ -47,7 +47,9 @@ SETTINGS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     "spark.databricks.delta.autoCompact.enabled": "true",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.driver.host": "127.0.0.1",
@@ -57,7 +59,9 @@ SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
 }
 """For small commits on one machine: no server, one shuffle, and no code compiled for a query, which
-takes longer than to run it (a fenced MERGE: 1.9 s of processor time instead of 4.2)."""
+takes longer than to run it (a fenced MERGE: 1.9 s of processor time instead of 4.2). No checksums
+beside the files either, neither Hadoop's, for each of which `chmod` is called, nor Delta's, which
+delta-rs does not write and a small log does not need."""
 
 _QUIET = """\
 rootLogger.level = error

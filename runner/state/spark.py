@@ -20,6 +20,7 @@ from runner.state import large, sql
 from runner.state.codec import lease_of, size, stamp_of
 from runner.state.commits import (
     LEASE,
+    SLOW_LEASE_SECONDS,
     AtOnce,
     LostRace,
     fenced_off,
@@ -333,6 +334,8 @@ class SparkWriter(AtOnce, SparkTables):
 
     Always sees the latest version. Safe to use from several threads and processes.
     """
+
+    lease_seconds = SLOW_LEASE_SECONDS
 
     def ensure(self) -> None:
         """Create the tables and columns that are missing; see `TableWriter`."""

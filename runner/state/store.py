@@ -280,6 +280,11 @@ class Writer(Reader):
         """Add operations to the log."""
         return self.append("sync_logs", map(codec.log_row, rows), commit)
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long the lease should be taken for; see `StateWriter.lease_seconds`."""
+        return self._engine.lease_seconds
+
     def acquire_lease(self, run_id: str, who: str, ttl: float, now: str = "") -> Lease:
         """Take the lease for `ttl` seconds; see `StateWriter.acquire_lease`."""
         start = _instant(now)

@@ -68,7 +68,7 @@ def test_an_apply_of_three_hundred_changes_takes_six_statements(
 def _purposes(workspace: Workspace) -> list[str]:
     """Return what the statements since the last look were for.
 
-    A renewal of the lease is left out: each takes a statement, every twenty seconds.
+    A renewal of the lease is left out: each takes a statement, every minute.
     """
     found = [tags["purpose"] for tags in workspace.tags]
     workspace.tags.clear()
