@@ -248,7 +248,7 @@ class Motion:
                 hint="add one in Motion, such as Canceled",
             )
         body = {
-            "name": self._title(operation, ()),
+            "name": _wanted(operation)["title"],
             "workspaceId": workspace.id,
             "status": status.name,
         }
@@ -302,12 +302,9 @@ class Motion:
                 names |= operation.desired.keys() & {"status", "labels", "project"}
             if steps.unassign:
                 await self._transport.write("DELETE", f"{path}/assignee", repeatable=True)
-            desired = {
-                **operation.desired,
-                "title": self._title(operation, names),
-                "labels": self._labels(operation),
-            }
-            body, more = to_remote(desired, names, operation.marker, place, operation.base)
+            there = {**operation.base, **operation.drift}
+            desired = {**_wanted(operation), "labels": self._labels(operation)}
+            body, more = to_remote(desired, names, operation.marker, place, there)
             if steps.patch:
                 answer = await self._transport.write("PATCH", path, json=body, repeatable=True)
         except PermanentError as error:
@@ -326,11 +323,6 @@ class Motion:
                 raise
             return False
         return True
-
-    def _title(self, operation: Operation, names: Collection[str]) -> Value:
-        """Return the name to send: a PATCH must carry one, even where nobody changes it."""
-        title = operation.desired["title"]
-        return title if "title" in names else operation.drift.get("title", title)
 
     def _labels(self, operation: Operation) -> Value:
         """Return the labels to send, with those that people added since; a PATCH replaces all."""
@@ -522,6 +514,13 @@ class Motion:
     async def _know_workspaces(self) -> None:
         if not self._directory.workspaces:
             await self._directory.learn_workspaces()
+
+
+def _wanted(operation: Operation) -> dict[str, Value]:
+    """Return all fields as they are to be: what people made of those that stay, stays."""
+    changed = operation.change.values().keys()
+    kept = {name: value for name, value in operation.drift.items() if name not in changed}
+    return {**operation.desired, **kept}
 
 
 def _described(description: object) -> dict[str, Value]:

@@ -7,6 +7,7 @@ concerned. What cannot be meant in the specs, or what two sides disagree on, is 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from runner.config import Config
     from runner.forge import MergeRequest
     from runner.language.edit import Edited
+    from runner.workspace import Workspace
     from schemas.operations import Operation
 
 _LISTS = ("labels", "depends_on")
@@ -355,6 +357,31 @@ def adoption_text(made: Adoption, *, colour: bool = False) -> str:
     if not lines:
         return "there is nothing to adopt\n"
     return "\n".join(lines) + "\n"
+
+
+def remaining(place: Workspace, made: Adoption) -> dict[str, int]:
+    """Return how many changes take what was adopted to the other platforms, by platform.
+
+    Args:
+        place: the spec repo with the edits in it.
+        made: what was adopted.
+    """
+    from runner.plan import make_plan
+    from runner.platforms import profiles_of
+
+    desired = place.desired
+    plan = make_plan(desired, place.reader(), profiles_of(desired))
+    taken = {item.address for item in made.taken}
+    counts = Counter(change.platform for change in plan.changes if change.address in taken)
+    return dict(sorted(counts.items()))
+
+
+def remaining_text(counts: Mapping[str, int]) -> str:
+    """Return what is left for the next apply, for a terminal."""
+    if not counts:
+        return "nothing is left to apply: the platforms have it already\n"
+    there = ", ".join(f"{platform} {count}" for platform, count in counts.items())
+    return f"left for the next apply, changes by platform: {there}\n"
 
 
 def adoption_json(made: Adoption, edited: Edited | None, more: Mapping[str, object]) -> str:

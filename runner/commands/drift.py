@@ -86,7 +86,15 @@ def adopt(
     as_json: bool,
 ) -> None:
     """Write what people changed on the platforms into the specs."""
-    from runner.adopt import adoption, adoption_json, adoption_text, commit_to_branch, proposed
+    from runner.adopt import (
+        adoption,
+        adoption_json,
+        adoption_text,
+        commit_to_branch,
+        proposed,
+        remaining,
+        remaining_text,
+    )
     from runner.edits import edited_text
     from runner.language.edit import edit_files
 
@@ -116,6 +124,9 @@ def adopt(
             config.root, config.specs, made.operations, config.today, dry_run=dry_run
         )
         shown += edited_text(edited, before, colour=colour(context), diff=dry_run)
+        if not edited.refused and not dry_run:
+            counts = remaining(workspace(context), made)
+            shown, more = shown + remaining_text(counts), {"remaining": counts}
     click.echo(adoption_json(made, edited, more) if as_json else shown, nl=False)
     if (edited and edited.refused) or made.left:
         raise SystemExit(1)

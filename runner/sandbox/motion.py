@@ -94,6 +94,7 @@ class Project:
     description: str
     made_at: float
     created: str
+    updated: str
 
     def shown(self) -> dict[str, Any]:
         """Return it as a task shows it."""
@@ -141,6 +142,7 @@ class MotionStandIn:
     Attributes:
         page_size: how many rows a page of a list holds.
         partial_updates: whether a PATCH may leave out name and workspace.
+        render: makes HTML of the Markdown that descriptions come as.
     """
 
     platform: ClassVar[str] = "motion"
@@ -149,6 +151,7 @@ class MotionStandIn:
         self.world = world
         self.page_size = 20
         self.partial_updates = False
+        self.render = rendered
         self.users = [
             {"id": world.new_id("motion", "user"), "name": name, "email": email}
             for name, email, _ in world.seed.people
@@ -370,7 +373,8 @@ class MotionStandIn:
             workspace=workspace,
             description=body.get("description", ""),
             made_at=self.world.clock(),
-            created=self.world.instant("motion"),
+            created=(now := self.world.instant("motion")),
+            updated=now,
         )
         self.projects[project.id] = project
         return Reply(201, self._shown_project(project))
@@ -394,7 +398,7 @@ class MotionStandIn:
         comment = {
             "id": self.world.new_id("motion", "comment"),
             "taskId": self._task(body["taskId"]).id,
-            "content": _html(body.get("content", "")),
+            "content": self.render(body.get("content", "")),
             "createdAt": self.world.instant("motion"),
             "creator": self.users[0],
         }
@@ -497,7 +501,7 @@ class MotionStandIn:
         shown: dict[str, Any] = {
             "id": task.id,
             "name": task.name,
-            "description": _html(task.description),
+            "description": self.render(task.description),
             "deadlineType": task.deadline,
             "completed": task.resolved,
             "createdTime": task.created,
@@ -526,7 +530,7 @@ class MotionStandIn:
         return shown
 
     def _shown_project(self, project: Project) -> dict[str, Any]:
-        times = {"createdTime": project.created, "updatedTime": project.created}
+        times = {"createdTime": project.created, "updatedTime": project.updated}
         return project.shown() | times | {"customFieldValues": {}}
 
     def _page(
@@ -580,7 +584,8 @@ def _marker(description: str) -> str:
     return found[-1] if found else ""
 
 
-def _html(markdown: str) -> str:
+def rendered(markdown: str) -> str:
+    """Return GitHub-flavoured Markdown as HTML."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("gfm-like", {"linkify": False}).render(markdown).strip()

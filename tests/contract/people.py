@@ -10,6 +10,8 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from reconcilers import _gitlab_text
+from reconcilers._blocks import blocks_of, markdown_of, with_children
+from reconcilers._motion_text import told
 from runner.sandbox._platform import Call
 from runner.sandbox._world import TOKENS
 from runner.sandbox.server import Sandbox
@@ -63,7 +65,7 @@ class People:
         edits[binding.platform](binding.remote_id, fields)
 
     def look(self, binding: Binding) -> dict[str, Value]:
-        """Return title, status, due and priority of a task, as a person reads them there."""
+        """Return what a person reads of a task there: title, text, status, due, priority, work."""
         reads = {
             "linear": self._read_linear,
             "gitlab": self._read_gitlab,
@@ -96,6 +98,9 @@ class People:
             given["stateId"] = next(s["id"] for s in states if s["type"] == wanted)
         if "priority" in fields:
             given["priority"] = _PRIORITIES.index(str(fields["priority"] or "none"))
+        if "estimate" in fields:
+            work = fields["estimate"]
+            given["estimate"] = round(work / 240) if isinstance(work, int) else None
         self._linear(
             "mutation Edit($id: String!, $input: IssueUpdateInput!)"
             " { issueUpdate(id: $id, input: $input) { success } }",
@@ -105,7 +110,8 @@ class People:
 
     def _read_linear(self, issue: str) -> dict[str, Value]:
         document = (
-            "query Look($id: String!) { issue(id: $id) { title dueDate priority state { type } } }"
+            "query Look($id: String!) { issue(id: $id)"
+            " { title description dueDate priority estimate state { type } } }"
         )
         found = self._linear(document, id=issue)["issue"]
         status = next(n for n, kind in _LINEAR_STATES.items() if kind == found["state"]["type"])
@@ -114,6 +120,8 @@ class People:
             "status": status,
             "due": found["dueDate"],
             "priority": _PRIORITIES[int(found["priority"])],
+            "description": found["description"] or None,
+            "estimate": int(found["estimate"] or 0) * 240 or None,
         }
 
     def _on_gitlab(self, issue: str, fields: Mapping[str, Value]) -> None:
@@ -154,6 +162,7 @@ class People:
             "status": ended if closed else scoped.get("status", "todo"),
             "due": found["due_date"],
             "priority": scoped.get("priority", "none"),
+            "description": _gitlab_text.read(found["description"]).description,
         }
 
     def _on_notion(self, page: str, fields: Mapping[str, Value]) -> None:
@@ -167,15 +176,16 @@ class People:
             properties["Status"] = {"select": {"name": _NAMES[str(fields["status"])]}}
         if "priority" in fields:
             properties["Priority"] = {"select": {"name": str(fields["priority"]).capitalize()}}
+        if "estimate" in fields:
+            work = fields["estimate"]
+            properties["Estimate"] = {"number": work / 60 if isinstance(work, int) else None}
         body: Json = {"properties": properties}
         if "description" in fields:
             body["erase_content"] = True
         self.ask("notion", "PATCH", f"/v1/pages/{page}", body)
         if fields.get("description"):
-            text = [{"text": {"content": str(fields["description"])}}]
-            block = {"type": "paragraph", "paragraph": {"rich_text": text}}
-            path = f"/v1/blocks/{page}/children"
-            self.ask("notion", "PATCH", path, {"children": [block]})
+            blocks = blocks_of(str(fields["description"]))
+            self.ask("notion", "PATCH", f"/v1/blocks/{page}/children", {"children": blocks})
 
     def _read_notion(self, page: str) -> dict[str, Value]:
         found = self.ask("notion", "GET", f"/v1/pages/{page}")["properties"]
@@ -188,7 +198,16 @@ class People:
             "status": next((s for s, n in _NAMES.items() if n == chosen["Status"]), "todo"),
             "due": due["start"] if (due := found["Due"]["date"]) else None,
             "priority": chosen["Priority"].lower() or "none",
+            "description": markdown_of(self._notion_blocks(page)) or None,
+            "estimate": int((found["Estimate"]["number"] or 0) * 60) or None,
         }
+
+    def _notion_blocks(self, block: str) -> list[Json]:
+        found = self.ask("notion", "GET", f"/v1/blocks/{block}/children")["results"]
+        return [
+            with_children(item, self._notion_blocks(item["id"]) if item["has_children"] else [])
+            for item in found
+        ]
 
     def _on_motion(self, task: str, fields: Mapping[str, Value]) -> None:
         there = self.ask("motion", "GET", f"/v1/tasks/{task}")
@@ -201,6 +220,11 @@ class People:
             given["status"] = _MOTION_STATUSES[str(fields["status"])]
         if "priority" in fields:
             given["priority"] = _MOTION_PRIORITIES.get(str(fields["priority"]), "LOW")
+        if "estimate" in fields:
+            given["duration"] = fields["estimate"] or "NONE"
+        if "description" in fields:
+            # Whoever writes a text anew takes the marker away with the old one.
+            given["description"] = fields["description"] or ""
         self.ask("motion", "PATCH", f"/v1/tasks/{task}", given)
 
     def _read_motion(self, task: str) -> dict[str, Value]:
@@ -211,6 +235,8 @@ class People:
             "status": next(s for s, n in _MOTION_STATUSES.items() if n == status),
             "due": _day(found["dueDate"]) if "dueDate" in found else None,
             "priority": next(p for p, n in _MOTION_PRIORITIES.items() if n == found["priority"]),
+            "description": told(found["description"]),
+            "estimate": minutes if isinstance(minutes := found.get("duration"), int) else None,
         }
 
 
