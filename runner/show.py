@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 
 from reconcilers._budget import SystemClock
 from reconcilers._contract import Code, Codes
-from runner.lanes import tried
 from runner.language.check import CONTAINERS
 from runner.live import Identities, agreements, present
 from runner.ownership import CODE, ownership
@@ -25,10 +24,13 @@ from schemas.domain import Action, Binding, Edit, Kind, Owner, Pending, Source, 
 from schemas.errors import ConfigError, PlatformError
 
 if TYPE_CHECKING:
-    from reconcilers._budget import Clock
     from runner.state.contract import HistoryEntry, StateReader
     from runner.workspace import Workspace
     from schemas.domain import Desired, Resource
+
+
+PATIENCE = 10.0
+"""For how many seconds a platform is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def read_resource(place: Workspace, address: str) -> ResourceView:
     )
 
 
-def with_code(place: Workspace, view: ResourceView, clock: Clock | None = None) -> ResourceView:
+def with_code(place: Workspace, view: ResourceView) -> ResourceView:
     """Return the view of a task with its merge requests, where the platform is that has them.
 
     A platform that cannot be asked is no reason to show nothing: the view says why.
@@ -159,25 +161,27 @@ def with_code(place: Workspace, view: ResourceView, clock: Clock | None = None) 
     if there is None or view.kind != "task" or there.platform not in desired.integrations:
         return view
     try:
-        found = asyncio.run(_ask(place, there, clock or SystemClock()))
-    except ConfigError as error:
-        found = error
-    if isinstance(found, Code):
-        told = CodeView(found.merge_requests, found.closing_commits, owned.owner, owned.why)
-    else:
-        told = CodeView(owner=owned.owner, why=owned.why, error=str(found))
+        code = asyncio.run(_ask(place, there))
+        told = CodeView(code.merge_requests, code.closing_commits, owned.owner, owned.why)
+    except (ConfigError, PlatformError) as error:
+        told = CodeView(owner=owned.owner, why=owned.why, error=str(error))
+    except TimeoutError:
+        error = f"no answer within {PATIENCE:.0f} s"
+        told = CodeView(owner=owned.owner, why=owned.why, error=error)
     return replace(view, code=told)
 
 
-async def _ask(place: Workspace, there: PlaceView, clock: Clock) -> Code | PlatformError:
+async def _ask(place: Workspace, there: PlaceView) -> Code:
     platform = platforms_of(place.desired)[there.platform]
     opened = session(
-        platform, place.desired, place.config, bound={}, lookups={}, limits={}, clock=clock
+        platform, place.desired, place.config, bound={}, lookups={}, limits={}, clock=SystemClock()
     )
-    async with opened as open_:
+    async with opened as open_, asyncio.timeout(PATIENCE):
+        # Somebody waits for the rest of what is shown.
+        open_.transport.attempts = 1
         if not isinstance(open_.reconciler, Codes):
             return Code()
-        return await tried(open_.reconciler.code(there.remote_id), there.platform)
+        return await open_.reconciler.code(there.remote_id)
 
 
 def _about(address: str, entry: HistoryEntry) -> bool:

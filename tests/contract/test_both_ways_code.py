@@ -15,7 +15,6 @@ from runner.sandbox._world import Fault, World
 from runner.sandbox.server import serving
 from runner.show import read_resource, resource_text, with_code
 from runner.status import to_json
-from tests.contract.desk import Skipping
 from tests.contract.gitlab_repo import PROJECT, Clone
 from tests.contract.sandboxed import SpecRepo
 from tests.contract.vendors import objections
@@ -146,7 +145,7 @@ def test_what_show_says_of_them(desk: Desk) -> None:
     desk.repo.sandbox.world.faults.append(
         Fault("error-before", "gitlab", path="closed_by", times=99)
     )
-    failed = resource_text(with_code(place, plain, clock=Skipping()))
+    failed = resource_text(with_code(place, plain))
     assert "not asked: " in failed
     assert "500" in failed
     desk.repo.sandbox.world.faults.clear()

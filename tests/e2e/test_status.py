@@ -111,6 +111,8 @@ def test_show_prints_urls_and_history(applied: Shell) -> None:
     out = applied.done("show", "app/pick").out
     assert "https://linear.app/" in out
     assert "due: 2026-12-05 → 2026-12-07" in out
+    assert "merge_requests: none" in out
+    assert "merge_requests" not in applied.done("show", "app/pick", "--offline").out
 
 
 def test_show_knows_what_is_bound_but_no_longer_declared(applied: Shell) -> None:
