@@ -21,6 +21,10 @@ from bench import generate, octodns_peer, scale
 from bench.agreed import agree_on_everything
 from runner.sandbox._world import TOKENS, World
 from runner.sandbox.server import serving
+from tests.models.bench import ADD, APP, KEY
+from tests.models.wire import draft, in_order
+from tests.models.wire import serving as serving_models
+from tests.specrepo import AROUND, write
 
 BIN = Path(sys.executable).parent
 ROUNDS = 5
@@ -34,6 +38,7 @@ def main() -> None:
         "apply": apply_thousand,
         "speed": creates_a_second,
         "scale": scaled_diff,
+        "draft": start_of_a_draft,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("sections", nargs="*", choices=[[], *sections], metavar="SECTION")
@@ -145,6 +150,26 @@ def scaled_diff(folder: Path) -> None:
                 f"{done['busy']:.2f} s of processor time, {done['memory']:.0f} MB,"
                 f" {each:.2f} us a binding{slope}",
             )
+
+
+def start_of_a_draft(folder: Path) -> None:
+    """A draft with each SDK, from command to exit; the model, on loopback, answers at once."""
+    title("Draft, everything but the model (processor time)")
+    write(folder, APP, AROUND)
+    ours = [BIN / "trueup", "-C", folder, "--today", "2026-11-24", "draft", "--dry-run"]
+    answer = draft("Add a sign-up screen", operations=[ADD])
+    for provider in ("ANTHROPIC", "OPENAI", "GEMINI"):
+        with serving_models(in_order(answer)) as server:
+            others = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_URL"))}
+            access = {f"{provider}_API_KEY": KEY, f"{provider}_BASE_URL": server.url}
+            seconds: list[float] = []
+            for _ in range(ROUNDS):
+                started = _spent()
+                run([*ours, "Add a sign-up screen to the app"], others | access)
+                seconds.append(_spent() - started)
+            low, high = min(seconds), max(seconds)
+        note = f"{low:.2f} to {high:.2f} s, {len(server.asked)} calls"
+        row(provider.lower(), f"{statistics.median(seconds):.2f} s", note)
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -89,6 +90,8 @@ def draft(
     as_json: bool,
 ) -> None:
     """Draft spec changes from a request in plain words, and open a merge request."""
+    # What talks to models makes half a million values that stay: there is nothing to collect.
+    gc.disable()
     from runner.agent.present import decision_text, reply_json
     from runner.agent.process import SpecAgent
     from runner.status import to_json
@@ -119,6 +122,7 @@ def draft(
 @click.pass_context
 def revise(context: click.Context, merge_request: str, as_json: bool) -> None:
     """Revise a merge request as its reviewers ask, and answer in each thread."""
+    gc.disable()
     from runner.agent.present import reply_json
     from runner.agent.revise import revise as revised
 

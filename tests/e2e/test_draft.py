@@ -121,8 +121,8 @@ print("\\n".join(sys.modules), file=sys.stderr)
     assert "anthropic" in modules
     assert not modules & {"openai", "xai_sdk", "grpc"}
     assert "google.genai" not in result.err
-    # On a machine with nothing else to do, that is the time, and under 2.5 s.
-    assert cpu_of_children() - spent < 5
+    # Under 2.5 s where nothing else runs (`python -m bench draft`).
+    assert cpu_of_children() - spent < 4
 
 
 def cpu_of_children() -> float:
