@@ -183,7 +183,7 @@ class _Way:
         self.desired = desired
         self.then = then
         self.made = made
-        self.moved = moved
+        self.moved = {**dict(self._words()), **moved}
         self.left: list[tuple[str, str]] = []
 
     def operations(self) -> Iterator[ops.Operation]:
@@ -200,6 +200,17 @@ class _Way:
         for address in sorted(new, key=self._depth, reverse=True):
             yield from self._take_out(address)
 
+    def _words(self) -> Iterator[tuple[str, str]]:
+        """Yield milestones that got another key, new before old, as far as their tasks tell.
+
+        One that is bound nowhere is but a word on its tasks, and has no row of its own.
+        """
+        for address, row in self.made.items():
+            before = self.then.get(address)
+            old, new = (str(r.declared.get("milestone")) if r else "" for r in (before, row))
+            if old != new and self.desired.moved.get(old) == new:
+                yield new, old
+
     def _moves_back(self) -> Iterator[ops.Operation]:
         projects: dict[str, str] = {}
         for new, old in sorted(self.moved.items(), key=lambda item: item[0].count("/")):
@@ -215,7 +226,8 @@ class _Way:
                 projects[new] = old
                 yield ops.RenameProject(project=new, key=old, why=why)
             elif kind == "milestone":
-                self.left.append((new, f"a milestone cannot be renamed back to {old} by itself"))
+                if home == was and key != former:
+                    yield ops.RenameMilestone(project=was, key=key, to=former, why=why)
             else:
                 if home != was:
                     yield ops.MoveTask(task=f"{home}/{key}", project=was, why=why)
@@ -294,13 +306,13 @@ class _Way:
     ) -> Iterator[ops.Operation]:
         if not given and not released:
             return
-        project, key = project_of(here.address), here.address.rpartition("/")[2]
         document: dict[str, object] = {"set": given, "release": released, "why": "Changed back"}
         old = next((o for n, o in self.moved.items() if n == here.address), here.address)
         if here.kind == "project":
             yield ops.UpdateProject.model_validate({**document, "project": old})
         elif here.kind == "milestone":
-            yield ops.UpdateMilestone.model_validate({**document, "project": project, "key": key})
+            whose = {"project": project_of(old), "key": old.rpartition("/")[2]}
+            yield ops.UpdateMilestone.model_validate({**document, **whose})
         else:
             yield ops.UpdateTask.model_validate({**document, "task": old})
 

@@ -124,7 +124,13 @@ def moves(p: Project) -> None:
     p["tasks"]["ship"]["tasks"] = {"stack": p["tasks"].pop("stack")}
 
 
-@pytest.mark.parametrize("edit", [fields, new_ones, removals, moves])
+def renames(p: Project) -> None:
+    p["milestones"] = {"public": {"name": "Public beta", "due": "2027-02-15"}}
+    p["tasks"]["login"]["milestone"] = "public"
+    p["moved"] = {"milestones/beta": "milestones/public"}
+
+
+@pytest.mark.parametrize("edit", [fields, new_ones, removals, moves, renames])
 def test_what_an_apply_did_is_undone_everywhere(
     edit: Callable[[Project], None], repo: Repo, sandbox: Sandbox
 ) -> None:
@@ -149,6 +155,20 @@ def test_what_an_apply_did_is_undone_everywhere(
         "app/milestones/beta",
         *(f"app/{key}" for key in ("stack", "login", "frames", "ship")),
     }
+
+
+def test_a_milestone_that_is_but_a_word_gets_its_key_back(tmp_path: Path, sandbox: Sandbox) -> None:
+    repo = Repo(tmp_path, sandbox, ("notion",), copy.deepcopy(PROJECT))
+    repo.apply()
+    before = _shown(sandbox)
+    assert repo.project is not None
+    renames(repo.project)
+    repo.apply()
+    found = repo.undo()
+    assert [item.op for item in found.operations] == ["rename_milestone", "update_task"]
+    assert [*repo.document()["milestones"]] == ["beta"]
+    repo.apply_now()
+    assert _shown(sandbox) == before
 
 
 def test_what_was_changed_again_since_is_left_alone(repo: Repo) -> None:
