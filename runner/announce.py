@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from runner.follow import follow
 from runner.lease import say
 from runner.pipeline import Pipeline, read_pipeline
 from runner.repo import commits_since
@@ -216,6 +217,8 @@ def reviewing(place: Workspace, mode: Mode, allowed: Allowed) -> Generator[Revie
                 with _excused("auto"):
                     review.tell_failure(error)
             raise
+    if mode != "never":
+        follow(place)
 
 
 def _look_up(place: Workspace, review: Review, forge: Forge) -> None:

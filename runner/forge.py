@@ -263,6 +263,12 @@ class Forge:
         found = self._run(self._all("/merge_requests", query, _merge_request))
         return next((item for item in found if item.state == "opened"), next(iter(found), None))
 
+    def opened(self) -> list[MergeRequest]:
+        """Return the proposals that are open, whoever asked for them."""
+        query = {"state": "opened", "scope": "all"}
+        found = self._run(self._all("/merge_requests", query, _merge_request))
+        return [item for item in found if item.branch.startswith(PREFIX)]
+
     def find_request(self, request_id: str) -> MergeRequest | None:
         """Return the merge request that was opened for a proposal's id, or `None`."""
         return self.find(PREFIX + request_id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from runner.clone import is_newest, pull
+from runner.follow import follow
 from runner.operate import apply_specs
 from runner.plan import make_plan
 from runner.platforms import profiles_of
@@ -73,6 +74,7 @@ def take_turn(config: Callable[[], Config], *, branch: str, max_prune: str) -> T
             commit = pull(config(), branch)
             turn = _attempt(Workspace(config()), branch, max_prune)
             if turn is not None:
+                follow(Workspace(config()))
                 break
         else:
             turn = Turn("failed", error="the remote's branch moves faster than it can be applied")

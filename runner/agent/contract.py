@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from runner.agent.verify import Verdict
 
 Tier = Literal["small", "medium", "large"]
-Status = Literal["drafted", "asking", "written", "open", "failed"]
-"""A draft that nobody has yet; questions instead of one; in the work tree; in a merge request."""
+Status = Literal["drafted", "asking", "written", "open", "merged", "closed", "failed"]
+"""A draft that nobody has yet; questions instead of one; in the work tree; in a merge request that
+is open, merged, or closed."""
 
 
 @dataclass(frozen=True, slots=True)

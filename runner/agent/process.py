@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from runner.agent import present
 from runner.agent.contract import AgentReply, AgentRequest, Draft, Status
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Delivery = Literal["merge-request", "local", "none"]
 """Where a draft goes: into a merge request, into the work tree, or nowhere but the reply."""
+
+DELIVERED: Final = frozenset({"written", "open", "merged", "closed"})
+"""How a request stands that is not drafted once more."""
 
 MAX_MESSAGE = 20_000
 """Characters of a request."""
@@ -166,7 +169,7 @@ class SpecAgent:
         Also finds out, before anything is spent, whether a merge request can be opened.
         """
         context = desk.remembered(request.request_id) if known else None
-        if context is not None and context.status in {"open", "written"}:
+        if context is not None and context.status in DELIVERED:
             return _again(request, context.status, context.merge_request)
         if self.delivery != "merge-request":
             return None

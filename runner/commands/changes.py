@@ -207,8 +207,12 @@ def show(context: click.Context, address: str, request: str, offline: bool, as_j
     if request:
         from runner.agent.present import request_json, request_text
         from runner.agent.record import need_context, read_calls
+        from runner.follow import follow
 
-        reader = workspace(context).reader()
+        place = workspace(context)
+        if not offline:
+            follow(place, request)
+        reader = place.reader()
         remembered, calls = need_context(reader, request), read_calls(reader, request)
         told = request_json if as_json else request_text
         click.echo(told(remembered, calls), nl=False)

@@ -18,6 +18,7 @@ from runner.agent.process import AgentEvent, Delivery, SpecAgent
 from runner.agent.record import read_calls, read_context
 from runner.agent.revise import revise
 from runner.config import Config
+from runner.follow import follow
 from runner.sandbox._world import TOKENS, Seed, World
 from runner.sandbox.server import Sandbox, serving
 from runner.workspace import Workspace
@@ -374,6 +375,38 @@ def test_the_commands_do_the_same(clone: Clone, models: ModelServer) -> None:
     assert refused.code == 1
     assert "Traceback" not in refused.err
     assert shell.git("status", "--porcelain") == ""
+
+
+def test_the_state_tells_what_became_of_a_merge_request(clone: Clone, models: ModelServer) -> None:
+    for name in ("r-1", "r-2", "r-3"):
+        agent(clone, models).process_request_sync(AgentRequest(MESSAGE, request_id=name))
+    place = Workspace(clone.config())
+
+    def statuses() -> list[str]:
+        reader = Workspace(clone.config()).reader()
+        found = (read_context(reader, name) for name in ("r-1", "r-2", "r-3"))
+        return [item.status for item in found if item]
+
+    follow(place)
+    assert statuses() == ["open"] * 3
+    clone.api("PUT", "/merge_requests/1/merge")
+    clone.api("PUT", "/merge_requests/2", {"state_event": "close"})
+    before = len(clone.sandbox.world.traffic)
+    follow(place)
+    assert statuses() == ["merged", "closed", "open"]
+    assert len(clone.sandbox.world.traffic) - before == 3, "the open ones, and each other"
+    clone.api("PUT", "/merge_requests/2", {"state_event": "reopen"})
+    shown = clone.shell.done("show", "--request", "r-2", "--json").json()
+    assert (shown["status"], statuses()) == ("open", ["merged", "open", "open"])
+    again = agent(clone, models).process_request_sync(AgentRequest(MESSAGE, request_id="r-1"))
+    assert again.status == "merged"
+    clone.api("PUT", "/merge_requests/3", {"state_event": "close"})
+    offline = clone.shell.done("show", "--request", "r-3", "--offline").out
+    assert offline.startswith("request r-3  open")
+    clone.shell.environment["TRUEUP_FORGE_PROJECT"] = "jwp763/other"
+    warned = clone.shell.done("show", "--request", "r-3")
+    assert "could not be read" in warned.err
+    assert warned.out.startswith("request r-3  open")
 
 
 def test_a_review_cannot_reach_beyond_its_merge_request(clone: Clone, models: ModelServer) -> None:
