@@ -24,6 +24,7 @@ _GROUPS = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = _GROUPS | _HEADINGS.keys() | {"blockquote", "hr", "li", "ol", "p", "pre", "table", "ul"}
+_MARKUP = re.compile(rf"^\s*<|<(?:br|{'|'.join(_BLOCKS)})\b")
 _UNSEEN = frozenset({"script", "style", "template", "title"})
 _PLAIN = frozenset({"a", "colgroup", "figcaption", "font", "label", "span", "tbody", "thead"})
 _MEDIA = frozenset({"audio", "embed", "iframe", "video"})
@@ -67,8 +68,8 @@ def canonical_markdown(markdown: str) -> str:
 
 
 def markdown(html: str) -> str:
-    """Return HTML as Markdown; what has no tags is taken to be Markdown already."""
-    if not re.search(r"<[a-zA-Z/]", html):
+    """Return HTML as Markdown; what is in no block is taken to be Markdown already."""
+    if not _MARKUP.search(html):
         return html.strip()
     tree = _Tree()
     tree.feed(html)

@@ -49,17 +49,13 @@ def reworded(ours: str, shown: str, told: str, canonical: Canonical) -> str:
         told: how the platform shows it now.
         canonical: the form in which two texts that say the same are the same.
     """
-    pieces, written = [*_pieces(told)], [*_pieces(ours)]
-    bullets = {found[2] for piece in written if (found := _BULLET.match(piece.text))}
-    if len(bullets) == 1:
-        # Another bullet would begin another list.
-        mark = rf"\g<1>{bullets.pop()}"
-        pieces = [replace(piece, text=_BULLET.sub(mark, piece.text)) for piece in pieces]
-    chunks = _chunks([*_pieces(shown)], written, canonical)
+    pieces = [*_pieces(told)]
+    chunks = _chunks([*_pieces(shown)], [*_pieces(ours)], canonical)
     places = _matches(
         [piece.form(canonical) for chunk in chunks for piece in chunk.shown],
         [piece.form(canonical) for piece in pieces],
     )
+    pieces = [*_bulleted(pieces, chunks, places)]
     # A piece by itself may mean something else than in its place, so the whole is looked at.
     faithful = _woven(pieces, chunks, places, lambda chunk: chunk.faithful)
     if canonical(faithful) != canonical(told):
@@ -104,7 +100,8 @@ def _pieces(text: str) -> Iterator[_Piece]:
         if mark and not fence:
             fence = mark[1]
         elif mark and fence and line.strip().startswith(fence):
-            fence = ""
+            yield _Piece(gap, "\n".join(lines))
+            gap, lines, fence = "\n", [], ""
     if lines:
         yield _Piece(gap, "\n".join(lines))
 
@@ -116,9 +113,9 @@ def _chunks(shown: Sequence[_Piece], ours: Sequence[_Piece], canonical: Canonica
     )
     chunks: list[_Chunk] = []
     for what, a, b, c, d in matcher.get_opcodes():
-        if what == "equal":
+        if b - a == d - c:
             pairs = zip(shown[a:b], ours[c:d], strict=True)
-            chunks += [_Chunk([there], [here], True) for there, here in pairs]
+            chunks += [_Chunk([there], [here], what == "equal") for there, here in pairs]
         elif a == b and chunks:
             # What is not shown at all stays with what stands before it.
             before = chunks.pop()
@@ -136,6 +133,22 @@ def _matches(shown: Sequence[str], told: Sequence[str]) -> dict[int, int]:
         for block in matcher.get_matching_blocks()
         for i in range(block.size)
     }
+
+
+def _bulleted(
+    pieces: Sequence[_Piece], chunks: Sequence[_Chunk], places: Mapping[int, int]
+) -> Iterator[_Piece]:
+    """Yield the pieces with the bullets of their lists: another one would begin another list."""
+    ours = [chunk.ours[0].text if chunk.ours else "" for chunk in chunks for _ in chunk.shown]
+    lists: list[int] = []
+    for number, piece in enumerate(pieces):
+        item, before = _BULLET.match(piece.text), _BULLET.match(pieces[number - 1].text)
+        lists.append(lists[-1] if number and item and before else number)
+    bullets = {lists[j]: found[2] for j, i in places.items() if (found := _BULLET.match(ours[i]))}
+    for number, piece in enumerate(pieces):
+        bullet = bullets.get(lists[number])
+        mark = rf"\g<1>{bullet}"
+        yield replace(piece, text=_BULLET.sub(mark, piece.text)) if bullet else piece
 
 
 def _woven(

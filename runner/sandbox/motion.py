@@ -151,7 +151,7 @@ class MotionStandIn:
         self.world = world
         self.page_size = 20
         self.partial_updates = False
-        self.render = rendered
+        self.render: Callable[[str], str] = rendered
         self.users = [
             {"id": world.new_id("motion", "user"), "name": name, "email": email}
             for name, email, _ in world.seed.people

@@ -2,116 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runner.sandbox._platform import Call, Reply
 from runner.sandbox._world import Fault, World
-from runner.sandbox.server import Sandbox, serving
+from runner.sandbox.server import serving
 from runner.show import read_resource
-from runner.state.contract import StateReader, StateWriter
-from runner.state.store import Reader, Writer
 from runner.status import read_status, status_text
-from runner.workspace import Workspace
 from schemas.domain import PLATFORMS, Binding
-from tests.contract.memory import MemoryTables
-from tests.contract.people import People
+from tests.contract.round import Desk, opened, project
 from tests.contract.sandboxed import SpecRepo
-from tests.contract.story import SEED, LeapClock
 
 STATUSES = ("done", "todo", "canceled", "in_progress")
 
 
-@dataclass(frozen=True)
-class InMemory(Workspace):
-    """A spec repo whose state is in memory."""
-
-    tables: MemoryTables = field(default_factory=MemoryTables)
-
-    def reader(self) -> StateReader:
-        return Reader(self.tables)
-
-    @contextlib.contextmanager
-    def writer(self) -> Generator[StateWriter]:
-        yield Writer(self.tables)
-
-
-@dataclass
-class Repo(SpecRepo):
-    """The same as tests edit it."""
-
-    tables: MemoryTables = field(default_factory=MemoryTables)
-
-    def workspace(self) -> Workspace:
-        return InMemory(super().workspace().config, tables=self.tables)
-
-
-@dataclass
-class Desk:
-    """A spec repo that is applied, and people who work on the platforms."""
-
-    repo: Repo
-    sandbox: Sandbox
-    clock: LeapClock
-
-    def __post_init__(self) -> None:
-        self.people = People(self.sandbox)
-
-    def bindings(self, address: str) -> dict[str, Binding]:
-        found = self.repo.workspace().reader().bindings([address])
-        return {binding.platform: binding for binding in found}
-
-    def edit(self, platform: str, address: str, **fields: Any) -> None:
-        """Let some time pass, then change a task on a platform."""
-        self.clock.now += 3_600
-        self.people.edit(self.bindings(address)[platform], **fields)
-
-    def everywhere(self, address: str, name: str) -> dict[str, object]:
-        """Return what people read in a field, by platform."""
-        return {p: self.people.look(b)[name] for p, b in self.bindings(address).items()}
-
-    def apply(self) -> None:
-        """Observe and apply as `trueup apply` does; all must be done."""
-        self.clock.now += 3_600
-        applied = self.repo.apply(refresh=True)
-        assert applied.complete, [(c.id, o.error) for c, o in applied.results if o.error]
-
-    def at_rest(self) -> bool:
-        """Return whether another round finds nothing to do."""
-        self.clock.now += 3_600
-        assert not self.repo.observe().failed
-        made = self.repo.plan()
-        return not made.changes and not made.settled and not made.drift
-
-    def live(self, address: str) -> dict[str, object]:
-        """Return the live fields that the tables have."""
-        (row,) = self.repo.workspace().reader().resources([address])
-        return dict(row.live)
-
-
-def project(**task: Any) -> dict[str, Any]:
-    return {"key": "app", "name": "App", "tasks": {"stack": {"title": "Pick the stack", **task}}}
-
-
 @pytest.fixture(name="desk")
 def a_desk(tmp_path: Path) -> Iterator[Desk]:
-    yield from _desks(tmp_path, PLATFORMS)
-
-
-def _desks(root: Path, platforms: tuple[str, ...], **task: Any) -> Iterator[Desk]:
-    clock = LeapClock()
-    with serving(World(limits=False, clock=clock.time, seed=SEED)) as sandbox:
-        repo = Repo(root, sandbox, platforms, project=project(**task), clock=clock)
-        desk = Desk(repo, sandbox, clock)
-        desk.apply()
-        assert desk.at_rest()
+    with opened(tmp_path) as desk:
         yield desk
 
 
@@ -216,7 +128,7 @@ def test_an_owner_is_the_same_person_under_another_name(desk: Desk) -> None:
 
 
 def test_a_platform_that_joins_later_is_made_with_what_the_others_have(tmp_path: Path) -> None:
-    for desk in _desks(tmp_path, ("linear", "gitlab")):
+    with opened(tmp_path, ("linear", "gitlab")) as desk:
         desk.edit("gitlab", "app/stack", status="in_progress", description="By hand.")
         desk.apply()
         desk.repo.platforms = ("linear", "gitlab", "notion", "motion")
@@ -227,7 +139,7 @@ def test_a_platform_that_joins_later_is_made_with_what_the_others_have(tmp_path:
 
 
 def test_a_released_field_keeps_its_value_and_is_shared_from_then_on(tmp_path: Path) -> None:
-    for desk in _desks(tmp_path, PLATFORMS, due="2026-12-05", status="todo"):
+    with opened(tmp_path, PLATFORMS, due="2026-12-05", status="todo") as desk:
         assert desk.repo.project is not None
         task = desk.repo.project["tasks"]["stack"]
         del task["due"]
