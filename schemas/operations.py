@@ -221,6 +221,15 @@ class UpdateMilestone(_Update):
     ] = []
 
 
+class RenameMilestone(_Operation):
+    """Give a milestone another key; `moved` keeps its remote objects, tasks follow."""
+
+    op: Literal["rename_milestone"] = "rename_milestone"
+    project: Annotated[fields.Key, about("The project's key.", "mobile-app")]
+    key: Annotated[fields.Key, about("Its present key.", "beta")]
+    to: Annotated[fields.Key, about("Its new key.", "public-beta")]
+
+
 class RemoveMilestone(_Operation):
     """Take a milestone out of the specs, and out of the tasks that name it.
 
@@ -309,6 +318,7 @@ Operation: TypeAlias = (
     | SetDependencies
     | AddMilestone
     | UpdateMilestone
+    | RenameMilestone
     | RemoveMilestone
     | Assign
     | Label
@@ -332,6 +342,7 @@ OPERATIONS: Final[tuple[type[BaseModel], ...]] = (
     SetDependencies,
     AddMilestone,
     UpdateMilestone,
+    RenameMilestone,
     RemoveMilestone,
     Assign,
     Label,

@@ -71,6 +71,7 @@ def projects_of(item: op.Operation) -> tuple[str, ...] | None:
             | op.AddTask()
             | op.AddMilestone()
             | op.UpdateMilestone()
+            | op.RenameMilestone()
             | op.RemoveMilestone()
         ):
             return (item.project,)

@@ -360,6 +360,29 @@ def _update_milestone(operation: ops.UpdateMilestone, book: Book) -> None:
 
 
 @amend.register
+def _rename_milestone(operation: ops.RenameMilestone, book: Book) -> None:
+    page, _ = _milestone(book, operation.project, operation.key)
+    old, new = operation.key, operation.to
+    if old == new:
+        return
+    model = book.open(page)
+    milestones = section(model, "milestones")
+    address = milestone_address(operation.project, new)
+    if new in milestones:
+        raise refuse("duplicate-milestone", f"the milestone `{address}` is there already")
+    rename(milestones, old, new)
+    record(model, f"milestones/{old}", f"milestones/{new}")
+    defaults = model.get("defaults")
+    if isinstance(defaults, dict) and defaults.get("milestone") == old:
+        defaults["milestone"] = new
+    for spot in book.tasks(page):
+        if spot.task.get("milestone") == old:
+            spot.task["milestone"] = new
+            book.touch(f"{operation.project}/{spot.key}")
+    book.touch(address)
+
+
+@amend.register
 def _remove_milestone(operation: ops.RemoveMilestone, book: Book) -> None:
     page, milestone = _milestone(book, operation.project, operation.key)
     address = milestone_address(operation.project, operation.key)

@@ -41,6 +41,7 @@ ON_WEB = [
     op("set_dependencies", task="web/t", add=["u"]),
     op("add_milestone", project=WEB, key="m", fields={"name": "M"}),
     op("update_milestone", project=WEB, key="m", set={"name": "M"}),
+    op("rename_milestone", project=WEB, key="m", to="n"),
     op("remove_milestone", project=WEB, key="m"),
     op("assign", to="me", items=["app/t", "web/t"]),
     op("label", items=["web"], add=["x"]),

@@ -243,6 +243,23 @@ def test_milestones_are_added_and_updated():
     assert came == {"two: {name: Two, due: 2031-01-01}", "one: {name: One, due: 2030-01-01}"}
 
 
+def test_a_renamed_milestone_is_followed_by_its_tasks_and_noted_in_moved():
+    there = ops.RenameMilestone(project="app", key="one", to="two", why=WHY)
+    app, _ = both(there)
+    gone, came = lines(APP, app)
+    assert gone == {"one: {name: One}", "milestone: one"}
+    assert came == {
+        "two: {name: One}",
+        "milestone: two",
+        "moved:",
+        "milestones/one: milestones/two",
+    }
+    back = ops.RenameMilestone(project="app", key="two", to="one", why=WHY)
+    came = lines(APP, both(there, back)[0])[1]
+    assert came == {"moved:", "milestones/two: milestones/one"}
+    assert both(ops.RenameMilestone(project="app", key="one", to="one", why=WHY)) == (APP, WEB)
+
+
 def test_labels_and_owners_of_many():
     items = ["app", "app/a", "app/c", "web/x"]
     app, web = both(
@@ -343,6 +360,10 @@ def test_later_operations_see_what_earlier_ones_made():
         (ops.UpdatePerson(key="you", set={"name": "You"}, why=WHY), ["unknown-person"]),
         (
             ops.AddMilestone(project="app", key="one", fields={"name": "One"}, why=WHY),
+            ["duplicate-milestone"],
+        ),
+        (
+            ops.RenameMilestone(project="app", key="one", to="beta", why=WHY),
             ["duplicate-milestone"],
         ),
         (ops.SetIntegration(platform="gitlab", set={"enabled": True}, why=WHY), ["missing-field"]),
