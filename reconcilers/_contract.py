@@ -158,7 +158,7 @@ class Profile:
 
     def equal(self, name: str, left: Value, right: Value) -> bool:
         """Return whether two values of a field are the same to the platform."""
-        return same(self.canonical(name, left), self.canonical(name, right))
+        return left == right or same(self.canonical(name, left), self.canonical(name, right))
 
     def seconds(self, price: Price, limits: Limits | None = None) -> float:
         """Return how long the limits make `price` wait, starting with a full budget.

@@ -173,10 +173,9 @@ class Motion:
             self._listed.update(task.id for task in tasks)
             ours = [task for task in tasks if self._is_ours(task.id, task.marker)]
             self._directory.note_markers({task.id: bool(task.marker) for task in ours})
-            for observed in await self._observed(ours):
-                scheduled = observed.fields.get("scheduled_start")
-                if scheduled or is_after(observed.updated_at, after):
-                    yield observed
+            changed = [t for t in ours if t.scheduled_start or is_after(t.updated, after)]
+            for observed in await self._observed(changed):
+                yield observed
 
     async def gone(self, unseen: Mapping[str, Kind], *, full: bool) -> Collection[str]:
         """Return what was deleted: Motion is asked for each object that its lists lack."""

@@ -348,6 +348,10 @@ def notice(
         initial = name not in base and value in profile.capabilities.initial(binding.kind, name)
         shared = owner.drift == "share"
         rough = name in base and name in profile.capabilities.approximate(binding.kind)
+        if rough and shared and binding.pending and name in binding.pending.fields:
+            # A write of ours was interrupted: nobody can tell whose words these are, and the
+            # platform that they come from still has the edit.
+            continue
         if unchanged and not known and rough:
             echo[name] = value
         elif (

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from runner.sandbox._world import Fault
 from runner.sandbox.motion import MotionStandIn, Task, rendered
 from schemas.domain import Binding
 from tests.contract.round import Desk, opened
@@ -228,3 +229,18 @@ def test_a_team_that_estimates_no_more_has_edited_nothing(desk: Desk) -> None:
         team.values["issueEstimationType"] = "notUsed"
     desk.edit("linear", "app/stack", estimate=None, title="Other")
     assert drift(desk) == {"linear title": "Other"}
+
+
+def test_a_write_that_was_cut_off_is_nobodys_edit(desk: Desk) -> None:
+    motion(desk).render = without_tables
+    written(desk, "First.")
+    desk.apply()
+    desk.edit("linear", "app/stack", description=TEXT)
+    desk.sandbox.world.faults.append(Fault("drop-after", "motion", method="PATCH", times=100))
+    desk.clock.now += 3_600
+    assert not desk.repo.apply(refresh=True).complete
+    assert "| Ann | speed |" in task(desk).description
+    desk.sandbox.world.faults.clear()
+    desk.apply()
+    assert desk.everywhere("app/stack", "description")["linear"] == TEXT
+    assert desk.at_rest()
