@@ -37,6 +37,7 @@ def main() -> None:
         "plan": cold_plan,
         "apply": apply_thousand,
         "speed": creates_a_second,
+        "state": small_state,
         "scale": scaled_diff,
         "draft": start_of_a_draft,
     }
@@ -130,6 +131,15 @@ def one_at_a_time(origin: str) -> float:
         for _ in range(50):
             client.get(f"{origin}/motion/v1/workspaces", headers={"X-API-Key": TOKENS["motion"]})
         return 50 / (time.monotonic() - started)
+
+
+def small_state(folder: Path) -> None:
+    """What the state on delta-rs costs one plan, one apply and one look back."""
+    title("State on delta-rs, 10,000 tasks on four platforms; 1,000 runs")
+    done = json.loads(run([sys.executable, "-m", "bench.state", folder]).stdout)
+    for name, (seconds, busy) in done["seconds"].items():
+        row(name, f"{seconds * 1000:.0f} ms", f"{busy * 1000:.0f} ms of processor time")
+    row("log", f"{done['log'] / 1024:.0f} KB", "a run, checkpoints included")
 
 
 def scaled_diff(folder: Path) -> None:

@@ -20,6 +20,9 @@ import psutil
 PLATFORMS = ("gitlab", "linear", "motion", "notion")
 CHANGED = 1_000
 
+_LATER = ("drift", "pending", "edits", "echo")
+"""Columns that are null where nothing is amiss."""
+
 _BINDINGS = """
 SELECT 'p' || lpad(CAST(n / 100 AS VARCHAR), 5, '0') || '/t' || lpad(CAST(n % 100 AS VARCHAR), 3,
     '0') AS address, p.platform, 'task' AS kind, md5('id' || CAST(n AS VARCHAR)) AS resource_id,
@@ -29,7 +32,7 @@ SELECT 'p' || lpad(CAST(n / 100 AS VARCHAR), 5, '0') || '/t' || lpad(CAST(n % 10
     || ' do it.","due":"2027-01-04","estimate":120,"labels":["area-1","size-2"],"title":"Task '
     || CAST(n AS VARCHAR) || '"}}' AS base,
   md5(CAST(n AS VARCHAR) || p.platform) AS desired_hash, '1' AS revision,
-  CAST(NULL AS VARCHAR) AS drift, CAST(NULL AS VARCHAR) AS pending, CAST(NULL AS VARCHAR) AS edits,
+  {nulls},
   arrow_cast('2026-11-24T10:00:00', 'Timestamp(Microsecond, Some("UTC"))') AS updated_at,
   'bench' AS run_id
 FROM (SELECT value AS n FROM generate_series(0, {last}))
@@ -44,13 +47,14 @@ def write_state(folder: Path, tasks: int) -> None:
     from runner.state.local_writer import LocalWriter
 
     LocalWriter(folder).ensure()
-    rows = QueryBuilder().execute(_BINDINGS.format(last=tasks - 1))
+    nulls = ", ".join(f"CAST(NULL AS VARCHAR) AS {name}" for name in _LATER)
+    rows = QueryBuilder().execute(_BINDINGS.format(nulls=nulls, last=tasks - 1))
     write_deltalake(DeltaTable(str(folder / "bindings")), rows, mode="append")
 
 
-def wanted(tasks: int) -> Iterator[tuple[str, str, str]]:
-    """Yield what the state holds, with another fingerprint for `CHANGED` of the rows."""
-    every = max(1, tasks * len(PLATFORMS) // CHANGED)
+def wanted(tasks: int, changed: int = CHANGED) -> Iterator[tuple[str, str, str]]:
+    """Yield what the state holds, with another fingerprint for `changed` of the rows."""
+    every = max(1, tasks * len(PLATFORMS) // changed)
     place = 0
     for n in range(tasks):
         address = f"p{n // 100:05}/t{n % 100:03}"

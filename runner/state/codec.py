@@ -38,18 +38,16 @@ def columns_of(table: Table, rows: Iterable[Row]) -> Columns:
     Raises:
         StateError: a row lacks a column, has one too many, or a value does not fit its type.
     """
-    batch: Columns = {name: [] for name in table.names}
+    given = list(rows)
     wanted = set(table.names)
-    for row in rows:
+    for row in given:
         if set(row) != wanted:
             odd = ", ".join(sorted(wanted ^ set(row)))
             raise StateError(
                 f"a row for {table.name} must have exactly its columns; check {odd}",
                 hint="this is a bug in trueup; nothing was written",
             )
-        for column in table.columns:
-            batch[column.name].append(_cell(table, column, row))
-    return batch
+    return {column.name: _cells(table, column, given) for column in table.columns}
 
 
 def keys_of(table: Table, keys: Iterable[Sequence[str]]) -> Columns:
@@ -432,6 +430,14 @@ def _pending(cells: _Cells) -> Pending | None:
         since=str(value.get("since", "")),
         fields=freeze(cast("dict[str, object]", given)) if isinstance(given, dict) else {},
     )
+
+
+def _cells(table: Table, column: Column, rows: Sequence[Row]) -> list[Cell]:
+    if column.type == "STRING":
+        texts = [row[column.name] for row in rows]
+        if all(type(text) is str and text.isascii() for text in texts):
+            return cast("list[Cell]", texts)  # most columns of most rows: no need to look closer
+    return [_cell(table, column, row) for row in rows]
 
 
 def _cell(table: Table, column: Column, row: Row) -> Cell:

@@ -73,10 +73,10 @@ class LocalWriter(AtOnce, LocalTables):
     ) -> Merged:
         """Insert, replace and delete rows by key in one commit; see `TableWriter`."""
         source = self._source(table, rows, removed, guard)
-        done = self._commit(
+        done, latest = self._commit(
             table.name, fence, lambda found: _merge(found, table, source, note, guard)
         )
-        self._tidy(table.name)
+        _tidy(latest)
         return done
 
     def append(self, table: Table, rows: Columns, note: str) -> None:
@@ -89,8 +89,8 @@ class LocalWriter(AtOnce, LocalTables):
             # Blind appends never conflict with each other: the engine may retry them itself.
             write_deltalake(found, batch, mode="append", commit_properties=_properties(note))
 
-        self._commit(table.name, 0, write)
-        self._tidy(table.name)
+        _, latest = self._commit(table.name, 0, write)
+        _tidy(latest)
 
     def tidy(self, name: Name, hours: int) -> None:
         """Make a table's files few and sorted, and delete old ones; see `TableWriter`."""
@@ -186,17 +186,22 @@ class LocalWriter(AtOnce, LocalTables):
                 arrays[_EXPECTED] = Array([guard.expected] * (saved + gone), DataType.string())
             return Batch({**arrays})
 
-    def _commit(self, name: Name, fence: int, attempt: Callable[[DeltaTable], T]) -> T:
-        """Do `attempt` on the latest version of a table, again for as long as it loses races."""
+    def _commit(
+        self, name: Name, fence: int, attempt: Callable[[DeltaTable], T]
+    ) -> tuple[T, DeltaTable]:
+        """Do `attempt` on the latest version of a table, again for as long as it loses races.
+
+        Return what it returned, and the table with its commit.
+        """
         from deltalake.exceptions import CommitFailedError
 
-        def once() -> T:
+        def once() -> tuple[T, DeltaTable]:
             latest = self._there(name)
             version = latest.version()
             check_fence(latest.metadata().configuration, fence)
             try:
                 with self._explained(name, "write to"), turn(self.folder, self.prefix, alone=False):
-                    return attempt(latest)
+                    return attempt(latest), latest
             except CommitFailedError as error:
                 # The same class stands for what can never succeed: then nobody was faster.
                 if self._there(name).version() == version:
@@ -207,16 +212,16 @@ class LocalWriter(AtOnce, LocalTables):
 
         return repeat(f"{name} at {self.path(name)}", once)
 
-    def _tidy(self, name: Name) -> None:
-        """Keep the table's files few; what fails here is tried again by a later commit."""
-        from deltalake.exceptions import DeltaError
 
-        found = self._there(name)
-        with contextlib.suppress(DeltaError):
-            if len(found.file_uris()) > COMPACT_AFTER:
-                found.optimize.compact(commit_properties=_properties("", 0))
-            if found.version() % TIDY_EVERY == 0:
-                found.vacuum(KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
+def _tidy(found: DeltaTable) -> None:
+    """Keep a table's files few; what fails here is tried again by a later commit."""
+    from deltalake.exceptions import DeltaError
+
+    with contextlib.suppress(DeltaError):
+        if len(found.file_uris()) > COMPACT_AFTER:
+            found.optimize.compact(commit_properties=_properties("", 0))
+        if found.version() % TIDY_EVERY == 0:
+            found.vacuum(KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
 
 
 def _merge(
