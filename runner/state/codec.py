@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime
+from itertools import compress
 from typing import cast, get_args
 
 from runner.state.contract import IntegrationRow, Lease, LogRow, ResourceRow, Row, RunRow
@@ -66,6 +67,12 @@ def rows_of(batch: Columns) -> Iterator[dict[str, object]]:
 def size(batch: Columns) -> int:
     """Return how many rows a batch has."""
     return len(next(iter(batch.values()), ()))
+
+
+def only(batch: Columns, flags: Iterable[bool]) -> Columns:
+    """Return the rows of a batch whose flag is set."""
+    kept = list(flags)
+    return {name: list(compress(values, kept)) for name, values in batch.items()}
 
 
 def stamp_of(files: Iterable[Iterable[str]]) -> str:

@@ -129,7 +129,7 @@ class DatabricksTables:
             if self.properties() is None:
                 return "0"
             parts = " UNION ALL ".join(
-                f"SELECT {sql.text(name)} AS _part, {FILES} AS _text FROM {self._where.name(name)}"
+                f"SELECT {sql.text(name)} AS _part, {FILES} AS _text FROM {self._source(name)}"
                 for name in PLANNED
             )
             self._stamp = stamp_in(self._run(parts, "stamp", "bindings").rows())
@@ -226,9 +226,7 @@ class DatabricksTables:
         there = self._columns(table)
         picked = [column for name in columns for column in table.columns if column.name == name]
         parts = [sql.carried(column, there) for column in picked]
-        statement = f"SELECT {', '.join(parts)} FROM {self._where.name(table.name)}"
-        if table.name in self._versions:
-            statement += f" VERSION AS OF {self._versions[table.name]}"
+        statement = f"SELECT {', '.join(parts)} FROM {self._source(table.name)}"
         batches: list[Columns] = []
         for conditions, parameters in _filters(where):
             asked = statement + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
@@ -263,10 +261,10 @@ class DatabricksTables:
             if turn + 1 < len(packs):
                 bounds.append("address < :next")
                 parameters["next"] = str(packs[turn + 1][1][0]["address"])
-            part = f"(SELECT * FROM {self._where.name('bindings')}"
+            part = f"(SELECT * FROM {self._source('bindings')}"
             part += f" WHERE {' AND '.join(bounds)})" if bounds else ")"
             source = f"(SELECT {inlined(_WANTED)})"
-            differing = sql.compare(table, part, source, there)
+            differing = sql.compare(table.columns, part, source, there)
             cells = ", ".join(sql.quoted(name) for name in table.names)
             statement = (
                 f"SELECT 'differs' AS _part, CAST(NULL AS BIGINT) AS _number,"
@@ -276,9 +274,15 @@ class DatabricksTables:
             for name in () if self._stamp or turn else PLANNED:
                 statement += (
                     f" UNION ALL SELECT {sql.text(name)}, NULL, {FILES}, {blank}"
-                    f" FROM {self._where.name(name)}"
+                    f" FROM {self._source(name)}"
                 )
             yield statement, parameters
+
+    def _source(self, name: Name) -> str:
+        """Return what a query reads: a table, or what it was at the version that is read."""
+        version = self._versions.get(name)
+        past = "" if version is None else f" VERSION AS OF {version}"
+        return self._where.name(name) + past
 
     def _shown(self, name: Name) -> Mapping[str, str] | None:
         """Return the properties of a table; `None` where it does not exist."""
@@ -290,6 +294,10 @@ class DatabricksTables:
 
     def _columns(self, table: Table) -> frozenset[str]:
         """Return the columns that a table has; all that we know unless it is an older one."""
+        if table.name in self._versions:
+            # What the table is now does not tell: it may have been brought up to date since.
+            query = f"SELECT * FROM {self._source(table.name)} LIMIT 0"
+            return frozenset(self._run(query, "look at", table.name).names)
         if number((self.properties() or {}).get(VERSION_PROPERTY)) == self._version:
             return frozenset(table.names)
         return self._described(table.name)

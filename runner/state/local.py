@@ -13,12 +13,11 @@ import re
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from runner.state import large
-from runner.state.codec import stamp_of
+from runner.state.codec import only, stamp_of
 from runner.state.commits import (
     marked,
     refuse_newer,
@@ -124,7 +123,7 @@ class LocalTables:
             sql.append(f"LIMIT {limit}")
         batch = dict(zip(names, self._query(table.name, " ".join(sql), {"t": found}), strict=True))
         for name, values in sifted.items():
-            batch = _keep(batch, [value in values for value in batch[name]])
+            batch = only(batch, [value in values for value in batch[name]])
         return {name: batch[name][:limit] for name in columns}
 
     def compare(self, rows: Iterable[tuple[str, str, str]]) -> Comparison:
@@ -219,7 +218,7 @@ class LocalTables:
         addresses = sorted({address for address, _ in keys})
         batch = self.read(table, table.names, {"address": addresses}) if keys else {}
         pairs = zip(batch.get("address", ()), batch.get("platform", ()), strict=True)
-        return _keep(batch, [pair in keys for pair in pairs])
+        return only(batch, [pair in keys for pair in pairs])
 
     def _table(self, name: Name) -> DeltaTable | None:
         """Return a table at the version that is read; `None` where it does not exist."""
@@ -341,10 +340,6 @@ def quoted(name: str) -> str:
 def _in(name: str, values: Iterable[str]) -> str:
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
     return f"{quoted(name)} IN ({listed})" if listed else "FALSE"
-
-
-def _keep(batch: Columns, flags: Sequence[bool]) -> Columns:
-    return {name: list(compress(values, flags)) for name, values in batch.items()}
 
 
 def explain(what: str, error: Exception) -> StateError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from runner.state import large, sql
-from runner.state.codec import lease_of, size, stamp_of
+from runner.state.codec import lease_of, only, size, stamp_of
 from runner.state.commits import (
     LEASE,
     SLOW_LEASE_SECONDS,
@@ -45,6 +45,7 @@ MANY = 1000
 RECENT = 50
 """Commits of a table's log that are asked for first; more only when they are wanted."""
 
+_KEY = TABLES["bindings"].key
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _NOTE_TURN = threading.Lock()
 _MISSING = frozenset(
@@ -169,24 +170,34 @@ class SparkTables:
         frame = self._frame("bindings")
         if frame is None:
             return Comparison(missing=tuple((a, p) for a, p, _ in wanted))
-        table = self._tables["bindings"]
+        # Only keys are joined: whole rows would be carried to the join, and sorted, for a few.
+        key = [item for item in self._tables["bindings"].columns if item.name in _KEY]
         with (
             self._explained("bindings", "read"),
             self._asked(wanted) as asked,
             self._view(frame) as bound,
         ):
-            query = sql.compare(table, bound, asked, frozenset(frame.columns))
+            query = sql.compare(key, bound, asked, _KEY, "/*+ SHUFFLE_HASH(w) */")
             found = cast("list[tuple[Cell, ...]]", self._spark.sql(query).collect())
             count = frame.count()
         missing = sorted(cast("int", row[0]) for row in found if row[3] is None)
-        unwanted = [cast("Key", row[3:5]) for row in found if row[0] is None]
-        differing = [row[3:] for row in found if row[3] is not None]
+        unwanted = [cast("Key", tuple(row[3:])) for row in found if row[0] is None]
+        differing = {cast("Key", tuple(row[3:])) for row in found if row[3] is not None}
         return Comparison(
             tuple(wanted[place][:2] for place in missing),
-            _columns(table.columns, differing),
+            self._bindings(differing),
             frozenset(unwanted),
             count,
         )
+
+    def _bindings(self, keys: set[Key]) -> Columns:
+        """Return the whole rows of bindings with these keys."""
+        table = self._tables["bindings"]
+        if not keys:
+            return {name: [] for name in table.names}
+        batch = self.read(table, table.names, {"address": [address for address, _ in keys]})
+        pairs = zip(batch["address"], batch["platform"], strict=True)
+        return only(batch, [pair in keys for pair in pairs])
 
     @contextlib.contextmanager
     def _asked(self, wanted: list[tuple[str, str, str]]) -> Generator[str]:
@@ -216,6 +227,7 @@ class SparkTables:
         options = {
             "spark.sql.codegen.wholeStage": "true",
             "spark.sql.codegen.factoryMode": "FALLBACK",
+            "spark.sql.shuffle.partitions": "8",
         }
         before = {name: self._spark.conf.get(name) for name in options}
         try:

@@ -144,16 +144,18 @@ def written(table: Table, name: str, source: str, place: int) -> str:
     )
 
 
-def compare(table: Table, bound: str, wanted: str, there: Collection[str]) -> str:
+def compare(
+    columns: Iterable[Column], bound: str, wanted: str, there: Collection[str], hint: str = ""
+) -> str:
     """Return the query for where `bound` and the view `wanted` differ.
 
     `wanted` has address, platform, fingerprint and place. A row of the answer has `place` (null
-    where the binding is not wanted), the wanted key, and the columns of the binding (null where
+    where the binding is not wanted), the wanted key, and `columns` of the binding (null where
     there is none).
     """
-    cells = ", ".join(carried(column, there, "b.") for column in table.columns)
+    cells = ", ".join(carried(column, there, "b.") for column in columns)
     return (
-        "SELECT w.place AS _place, w.address AS _address, w.platform AS _platform,"
+        f"SELECT {hint} w.place AS _place, w.address AS _address, w.platform AS _platform,"
         f" {cells} FROM {bound} b FULL OUTER JOIN {wanted} w"
         " ON b.address = w.address AND b.platform = w.platform"
         " WHERE w.place IS NULL OR NOT (b.desired_hash <=> w.fingerprint)"

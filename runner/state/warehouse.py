@@ -182,7 +182,6 @@ class Warehouse:
     def _ended(self, api: StatementExecutionAPI, response: StatementResponse) -> StatementResponse:
         """Poll until the statement has ended; cancel it when nobody waits for it any more."""
         from databricks.sdk.errors import NotFound
-        from databricks.sdk.errors.base import DatabricksError
         from databricks.sdk.service.sql import StatementState
 
         statement_id = response.statement_id or ""
@@ -197,7 +196,8 @@ class Warehouse:
         except NotFound as error:
             raise _Forgotten(_failure(statement_id, str(error))) from error
         except BaseException:
-            with contextlib.suppress(DatabricksError):
+            # Whatever the SDK meets here, it must not hide why nobody waits any more.
+            with contextlib.suppress(Exception):
                 api.cancel_execution(statement_id)
             raise
         if _state(response) is StatementState.SUCCEEDED:

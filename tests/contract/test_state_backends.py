@@ -16,16 +16,16 @@ from deltalake import DeltaTable
 
 from runner.state.codec import binding_row
 from runner.state.contract import Commit, IntegrationRow, Merged, ResourceRow, RunRow
-from runner.state.engine import Columns
+from runner.state.engine import Columns, Travels
 from runner.state.features import obstacles
-from runner.state.local import LocalWriter
+from runner.state.local_writer import LocalWriter
 from runner.state.session import Session
 from runner.state.spark import Place, SparkWriter
 from runner.state.store import Reader, Writer
 from runner.state.transfer import copy_state
 from schemas.domain import Person, Value
 from schemas.errors import StateError, StateLocked, StateVersionError
-from schemas.tables import MIGRATIONS, TABLES, VERSION, Column, Migration, fold
+from schemas.tables import MIGRATIONS, TABLES, VERSION, Column, Migration, Name, Table, fold
 from tests.contract import engines
 from tests.contract.engines import ENGINES, Engine, Spark, engine_called, reader, writer
 from tests.unit.states import NOW, RUN, binding, log, pending
@@ -290,10 +290,12 @@ def test_older_tables_are_read_as_they_are_and_upgraded_in_place(
     engine: Engine, folder: Path
 ) -> None:
     extra = Migration(VERSION + 1, columns=(("runs", Column("extra", "DATE", "more")),))
-    tables, version = fold([*MIGRATIONS, extra]), VERSION + 1
+    folded, version = fold([*MIGRATIONS, extra]), VERSION + 1
+    tables: dict[Name, Table] = {name: folded[name] for name in ("runs", "bindings")}
     writer(engine, folder).save_run(RunRow("r1", "apply", "done"), RUN)
     before = engine.tables(folder, tables, version)
     assert before.read(tables["runs"], ["run_id", "extra"]) == {"run_id": ["r1"], "extra": [None]}
+    then: dict[Name, int] = {name: DeltaTable(str(folder / name)).version() for name in tables}
     newer = engine.table_writer(folder, tables, version)
     newer.ensure()
     rows: Columns = {name: [None] for name in tables["runs"].names}
@@ -301,6 +303,10 @@ def test_older_tables_are_read_as_they_are_and_upgraded_in_place(
     newer.append(tables["runs"], rows, "")
     found = newer.read(tables["runs"], ["run_id", "extra"], newest="run_id", limit=2)
     assert found == {"run_id": ["r2", "r1"], "extra": ["2026-02-28", None]}
+    assert isinstance(newer, Travels)
+    past = newer.at(then)  # a version from before the migration
+    assert past.read(tables["runs"], ["run_id", "extra"]) == {"run_id": ["r1"], "extra": [None]}
+    assert past.compare([("a", "linear", "f")]).missing == (("a", "linear"),)
     with pytest.raises(StateVersionError, match=f"version {version}") as caught:
         reader(engine, folder).identity()
     assert caught.value.hint == "upgrade trueup"

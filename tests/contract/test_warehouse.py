@@ -207,6 +207,23 @@ def test_nobody_waits_any_more_so_the_statement_is_cancelled(workspace: Workspac
     assert len(workspace.cancelled) == 1
 
 
+def test_a_cancel_that_fails_does_not_hide_why_it_was_sent(workspace: Workspace) -> None:
+    from databricks.sdk.core import ApiClient, Config
+
+    workspace.polls = 3
+    workspace.faults.append(Fault("/cancel", 503, times=99))
+
+    def leave(_: float) -> None:
+        raise KeyboardInterrupt
+
+    def client() -> ApiClient:
+        return ApiClient(Config(host=workspace.url, token=TOKEN, retry_timeout_seconds=1))
+
+    with pytest.raises(KeyboardInterrupt):
+        Warehouse(WAREHOUSE, client, pause=leave).run("SELECT 1")
+    assert any(line.endswith("/cancel") for line in workspace.requests)
+
+
 def test_a_warehouse_is_started_and_waited_for(patient: Patient) -> None:
     patient.workspace.state = "STOPPED"
     patient.workspace.starting = 3

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 
+from runner.lease import leased
 from runner.state import local_writer
+from runner.state.commits import LEASE_SECONDS, turn
 from runner.state.contract import Merged, ResourceRow
+from runner.state.databricks_writer import DatabricksWriter
+from runner.state.spark import SparkWriter
 from schemas.errors import StateLocked
 from schemas.tables import Table
 from tests.unit.states import RUN, binding, log, reader, writer
@@ -90,6 +97,32 @@ def test_a_commit_that_was_under_way_when_the_lease_was_taken_over_fails(tmp_pat
             stale.save_bindings([binding("a/c")], RUN)
     assert next(turns, None) is None
     assert reader(tmp_path).bindings() == []
+
+
+def test_a_renewal_that_waits_for_a_slow_commit_is_noticed_before_anybody_may_take_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_writer.LocalWriter, "lease_seconds", 0.6)
+    state = writer(tmp_path)
+    with leased(state, "r1", tmp_path / "lease.lock", wait=0) as holder:
+        assert holder.holds()
+        with turn(tmp_path / "state", "", alone=True):  # Spark commits, and takes its time
+            _wait_until(lambda: not holder.holds())
+            held = state.lease()
+            assert held is not None
+            assert datetime.fromisoformat(held.until).timestamp() <= time.time()
+        # Nobody took it over in the meantime.
+        _wait_until(holder.holds)
+        assert state.save_bindings([binding("a/b")], RUN).inserted == 1
+    assert reader(tmp_path).lease() is None
+    assert SparkWriter.lease_seconds == DatabricksWriter.lease_seconds == 3 * LEASE_SECONDS
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_breaking_the_lease_stops_its_holder(tmp_path: Path) -> None:
