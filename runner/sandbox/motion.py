@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, cast
 from zoneinfo import ZoneInfo
 
@@ -584,6 +585,7 @@ def _marker(description: str) -> str:
     return found[-1] if found else ""
 
 
+@lru_cache(maxsize=256)
 def rendered(markdown: str) -> str:
     """Return GitHub-flavoured Markdown as HTML."""
     from markdown_it import MarkdownIt
