@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import tests.offline.sitecustomize
 from runner.state.session import Session, open_session
 from schemas.errors import ConfigError
 
 REPO = Path(__file__).parent.parent
+OFFLINE = str(Path(tests.offline.sitecustomize.__file__).parent)
 PROVIDERS = ("ANTHROPIC_", "OPENAI_", "XAI_", "GEMINI_", "GOOGLE_")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let no test ask a model: no key of the machine's user is there, and the switch is off.
+class _NoModels(MetaPathFinder):
+    """Finds `pydantic_ai.models`, and has it begin with its switch off; imports nothing itself."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "pydantic_ai.models":
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _SwitchedOff(fullname, spec.loader.path)
+        return spec
+
+
+class _SwitchedOff(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        vars(module)["ALLOW_MODEL_REQUESTS"] = False
+
+
+def pytest_configure() -> None:
+    """Let no test ask a model, or anybody else: no key, the switch off, and no way out.
 
     Tests of the wires open the switch, for servers on loopback.
     """
     for name in [name for name in os.environ if name.startswith(PROVIDERS)]:
         del os.environ[name]
-    if any("agent" in item.nodeid or "models" in item.nodeid for item in session.items):
-        from pydantic_ai import models
-
-        models.ALLOW_MODEL_REQUESTS = False
+    os.environ["PYTHONPATH"] = OFFLINE
+    sys.meta_path.insert(0, _NoModels())
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,10 @@ class Shell:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     patience: float = 120
 
+    def __post_init__(self) -> None:
+        # Whoever it starts stays on this machine, too: see `tests/offline`.
+        self.environment.setdefault("PYTHONPATH", os.environ["PYTHONPATH"])
+
     def run(self, *command: str | Path, **more: str) -> Result:
         """Run a command and return what became of it; `more` is added to the environment."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}

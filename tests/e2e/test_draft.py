@@ -96,6 +96,14 @@ def test_without_a_forge_nothing_is_spent(repo: Shell, models: ModelServer) -> N
     assert not models.asked
 
 
+def test_no_test_reaches_a_provider(repo: Shell) -> None:
+    del repo.environment["OPENAI_BASE_URL"]
+    refused = repo.trueup("draft", "--dry-run", MESSAGE)
+    assert refused.code == 1
+    assert "no model answers: openai:gpt-6-luna: could not be reached" in refused.err
+    assert KEY not in refused.err
+
+
 @pytest.mark.parametrize("wrong", [("draft",), ("revise", "abc"), ("show",), ("draft", "--x")])
 def test_wrong_usage(repo: Shell, wrong: tuple[str, ...]) -> None:
     assert repo.trueup(*wrong).code == 64
