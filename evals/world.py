@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runner.agent.contract import AgentRequest, Draft, Scope
 from runner.agent.material import Material
-from runner.agent.route import named_projects
+from runner.agent.scope import derived
 from runner.agent.verify import Verdict, verify
 from runner.language.load import read_files
 from runner.platforms import profiles_of
@@ -41,8 +41,7 @@ class Ask(BaseModel):
     @property
     def request(self) -> AgentRequest:
         """What the agent is asked; what it may touch is derived as it always is."""
-        named = named_projects(self.message, material(self.repo).projects)
-        scope = Scope(projects=tuple(sorted(named)))
+        scope = derived(Scope(), self.message, material(self.repo).projects, TODAY)
         return AgentRequest(self.message, author=self.author, scope=scope)
 
 

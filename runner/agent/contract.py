@@ -30,18 +30,20 @@ class Scope:
     Attributes:
         projects: keys of the projects that may be touched; empty allows every one.
         max_operations: how many operations one request may have.
-        max_removals: how many tasks, milestones and projects it may take out.
+        max_removals: how many tasks, milestones and projects it may take out; `None` for the usual
+            number if the request asks for any.
         max_touched: how many projects, milestones, tasks and people it may change in all.
-        new_projects: how many projects it may create, besides those named in `projects`.
+        new_projects: how many projects it may create or rename, besides those named in `projects`;
+            `None` for as many as the request asks for.
         settings: whether integrations, policy, people, protection and the places on platforms
             that things are put in may be changed.
     """
 
     projects: tuple[str, ...] = ()
     max_operations: int = 60
-    max_removals: int = 5
+    max_removals: int | None = None
     max_touched: int = 500
-    new_projects: int = 2
+    new_projects: int | None = None
     settings: bool = False
 
 

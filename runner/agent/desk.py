@@ -10,19 +10,20 @@ in it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from runner.agent import record
-from runner.agent.contract import AgentRequest, Draft
+from runner.agent.contract import AgentReply, AgentRequest, Draft
 from runner.agent.ledger import Ledger, budget_of
 from runner.agent.material import Material, read_material
 from runner.agent.models import priced_models, read_access
-from runner.agent.route import Policy, named_projects
+from runner.agent.route import Policy
+from runner.agent.scope import derived
 from runner.agent.verify import Verdict, verify
 from runner.workspace import Workspace
 from schemas.domain import hash_of
@@ -30,6 +31,7 @@ from schemas.errors import AgentError, ConfigError
 from schemas.values import suggest
 
 if TYPE_CHECKING:
+    from runner.agent.contract import Status
     from runner.agent.drafting import ModelDrafter, Teller
     from runner.config import Config
     from schemas import spec
@@ -64,13 +66,9 @@ class Desk:
     """
 
     def __init__(self, config: Config, *, offline: bool = False) -> None:
-        self.config = config
+        self.place = Workspace(config)
+        self.config = self.place.config
         self.offline = offline
-
-    @cached_property
-    def place(self) -> Workspace:
-        """The spec repo."""
-        return Workspace(self.config)
 
     def remembered(self, request_id: str) -> record.Context | None:
         """Return what the state remembers of a request, or `None`."""
@@ -98,11 +96,8 @@ class Desk:
             hint = suggest(author, material.people) or "give a key of the People specs"
             raise ConfigError(f"nobody is called `{author}`", hint=hint)
         material = replace(material, today=_local_today(config.today, material, author))
-        scope = request.scope
         said = "\n".join((*(turn.request for turn in turns), request.message))
-        if not scope.projects and (named := named_projects(said, material.projects)):
-            # What the request names is what it is about; the rest of the repo is out of reach.
-            scope = replace(scope, projects=tuple(sorted(named)))
+        scope = derived(request.scope, said, material.projects, material.today)
         return Case(
             replace(request, author=author, scope=scope),
             material,
@@ -112,34 +107,33 @@ class Desk:
             self.place.checkout.label,
         )
 
-    def context(self, case: Case) -> record.Context:
-        """Return the record of a request that is about to be drafted."""
-        return record.Context(
-            case.request.request_id,
-            case.request.message,
-            (*case.turns, record.Turn(case.request.message, "")),
-            specs={"commit": case.commit, "digest": digest(case.material.files)},
-            who=case.request.author,
-        )
+    async def work(
+        self, case: Case, tell: Teller, *, streaming: bool = False, answers: int = 0
+    ) -> tuple[record.Context, AgentReply]:
+        """Draft a request and keep the books; return its record, and the reply.
 
-    def open(self, context: record.Context, case: Case) -> Ledger:
-        """Save that a request is drafted, and take from the day's budget what it may cost.
+        Args:
+            case: the request.
+            tell: told what happens, as it happens.
+            streaming: have answers streamed, and tell of their text as it comes.
+            answers: how many comments a revision has to answer.
 
         Raises:
             BudgetExceeded: nothing is left of the day's.
+            AgentError: there is no draft that holds.
         """
-        with self.place.writer() as state:
-            record.save_context(state, context)
-            if self.offline:
-                return Ledger()
-            return record.open_ledger(state, context.request_id, budget_of(case.agent))
-
-    def close(self, context: record.Context, ledger: Ledger) -> None:
-        """Save what became of a request, and what it cost."""
-        with self.place.writer() as state:
-            if not self.offline:
-                record.close_ledger(state, context.request_id, ledger)
-            record.save_context(state, context)
+        context = _context(case)
+        ledger = await asyncio.to_thread(self._open, context, case)
+        try:
+            draft, verdict = await self._draft(case, ledger, tell, streaming, answers)
+        except BaseException:
+            failed = replace(context, status="failed")
+            await asyncio.shield(asyncio.to_thread(self._close, failed, ledger))
+            raise
+        context = _drafted(context, draft, verdict)
+        await asyncio.to_thread(self._close, context, ledger)
+        status, calls = cast("Status", context.status), tuple(ledger.calls)
+        return context, AgentReply(context.request_id, "", status, draft, verdict, calls)
 
     def save(self, context: record.Context) -> None:
         """Save what became of a request."""
@@ -162,7 +156,7 @@ class Desk:
                 hint="pip install 'trueup[agent]', or draft without a model: --offline",
             ) from error
 
-        access = read_access(self.config.variable)
+        access = read_access(self.config.variable, self.config.secret)
         return ModelDrafter(
             case.material,
             priced_models(access, case.agent),
@@ -174,20 +168,25 @@ class Desk:
             streaming=streaming,
         )
 
-    async def draft(
-        self,
-        case: Case,
-        ledger: Ledger,
-        tell: Teller,
-        *,
-        streaming: bool = False,
-        answers: int = 0,
-    ) -> tuple[Draft, Verdict]:
-        """Return a draft that holds; nothing else talks to models.
+    def _open(self, context: record.Context, case: Case) -> Ledger:
+        """Save that a request is drafted, and take from the day's budget what it may cost."""
+        with self.place.writer() as state:
+            record.save_context(state, context)
+            if self.offline:
+                return Ledger()
+            return record.open_ledger(state, context.request_id, budget_of(case.agent))
 
-        Raises:
-            AgentError: there is none.
-        """
+    def _close(self, context: record.Context, ledger: Ledger) -> None:
+        """Save what became of a request, and what it cost."""
+        with self.place.writer() as state:
+            if not self.offline:
+                record.close_ledger(state, context.request_id, ledger)
+            record.save_context(state, context)
+
+    async def _draft(
+        self, case: Case, ledger: Ledger, tell: Teller, streaming: bool, answers: int
+    ) -> tuple[Draft, Verdict]:
+        """Return a draft that holds; nothing else talks to models."""
         if not self.offline:
             drafter = self.drafter(case, ledger, tell, streaming=streaming)
             drafted = await drafter.run(case.request, case.turns, answers=answers)
@@ -204,10 +203,21 @@ class Desk:
         return draft, verdict
 
 
-def drafted(context: record.Context, draft: Draft, verdict: Verdict) -> record.Context:
+def _context(case: Case) -> record.Context:
+    """Return the record of a request that is about to be drafted."""
+    return record.Context(
+        case.request.request_id,
+        case.request.message,
+        (*case.turns, record.Turn(case.request.message, "")),
+        specs={"commit": case.commit, "digest": _digest(case.material.files)},
+        who=case.request.author,
+    )
+
+
+def _drafted(context: record.Context, draft: Draft, verdict: Verdict) -> record.Context:
     """Return the record of a request with its draft."""
     changed = {
-        name: None if text is None else digest({name: text})
+        name: None if text is None else _digest({name: text})
         for name, text in verdict.edited.files.items()
     }
     last = record.Turn(context.request, draft.model_dump_json())
@@ -220,7 +230,7 @@ def drafted(context: record.Context, draft: Draft, verdict: Verdict) -> record.C
     )
 
 
-def digest(files: Mapping[str, bytes]) -> str:
+def _digest(files: Mapping[str, bytes]) -> str:
     """Return a hash of files, by name and content."""
     return hash_of({name: text.decode(errors="replace") for name, text in sorted(files.items())})
 

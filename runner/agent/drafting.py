@@ -41,6 +41,7 @@ from runner.agent.ledger import Ledger
 from runner.agent.meter import Metered
 from runner.agent.models import Access, Priced, open_model, options_of, out_of_order, provider_of
 from runner.agent.route import Decision, Policy, Standing, escalate, measure, route
+from runner.agent.scope import scope_text
 from runner.agent.verify import Verdict, verify
 from schemas.errors import AgentError, BudgetExceeded, ConfigError
 
@@ -322,15 +323,11 @@ def instructions(material: Material, request: AgentRequest) -> str:
         f"- From today, {months}.",
         f"- The request comes from {f'`{request.author}`' if person else 'somebody unknown'}.",
     ]
-    if request.scope.projects:
-        keys = ", ".join(f"`{key}`" for key in request.scope.projects)
-        lines.append(f"- Only these projects may be touched: {keys}.")
-    if not request.scope.settings:
-        lines.append("- People, integrations, policy and protection may not be changed.")
-    lines.append(
-        f"- At most {request.scope.max_operations} operations, and {request.scope.max_removals}"
-        " removals."
-    )
+    lines += [
+        f"- The request may change, at the most: {scope_text(request.scope)}.",
+        "- If it needs more than that, say so in a question: it may be allowed by who asks, with"
+        " --project, --new-projects, --max-removals or --allow-settings.",
+    ]
     lines += ["", "Overview of the specs", look.overview(material)]
     return "\n".join(lines)
 

@@ -122,18 +122,22 @@ class Priced:
         return max(plain, self.microdollars(cached))
 
 
-def read_access(variable: Callable[[str], str]) -> dict[str, Access]:
-    """Return the providers that the environment has a key or an address for.
+def read_access(
+    variable: Callable[[str], str], secret: Callable[[str], str] | None = None
+) -> dict[str, Access]:
+    """Return the providers that there is a key or an address for.
 
     Args:
         variable: returns an environment variable, or ''.
+        secret: returns a secret that the environment may lack, or ''.
 
     Raises:
-        ConfigError: an address is not an http or https address.
+        ConfigError: an address is not an http or https address, or secrets cannot be read.
     """
     found: dict[str, Access] = {}
     for provider, names in _KEYS.items():
-        key = next((value for name in names if (value := variable(name))), "")
+        sources = (variable, secret) if secret else (variable,)
+        key = next((value for read in sources for name in names if (value := read(name))), "")
         where = next((name for name in _URLS[provider] if variable(name)), "")
         url = variable(where) if where else ""
         if url:

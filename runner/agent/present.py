@@ -13,6 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, cast
 
 from runner.agent import look
+from runner.agent.scope import scope_text
 from runner.language.timeline import last_day
 from runner.render import Paint, cost_lines, shown, summary_line
 from runner.report import printable
@@ -168,7 +169,8 @@ def description(request: AgentRequest, material: Material, reply: AgentReply) ->
     parts = [
         "### Request",
         quoted(request.message),
-        f"From {plain(request.author) if request.author else 'somebody unknown'}.",
+        f"From {plain(request.author) if request.author else 'somebody unknown'}."
+        f" It was allowed to change, at the most: {scope_text(request.scope)}.",
     ]
     if draft.rationale:
         parts += ["### Why it is done this way", plain(draft.rationale)]

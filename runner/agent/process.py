@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from runner.agent import present
 from runner.agent.contract import AgentReply, AgentRequest, Draft, Status
-from runner.agent.desk import Case, Desk, drafted
+from runner.agent.desk import Case, Desk
 from runner.agent.ledger import Ledger, budget_of
 from runner.agent.verify import Verdict
 from runner.language.edit import write_files
@@ -140,25 +140,8 @@ class SpecAgent:
         proposed = await asyncio.to_thread(self._proposed, desk, request)
         files = proposed.files if proposed else None
         case = await asyncio.to_thread(desk.case, request, files)
-        context = desk.context(case)
-        ledger = await asyncio.to_thread(desk.open, context, case)
-        try:
-            draft, verdict = await desk.draft(case, ledger, tell, streaming=streaming)
-        except BaseException:
-            failed = replace(context, status="failed")
-            await asyncio.shield(asyncio.to_thread(desk.close, failed, ledger))
-            raise
-        context = drafted(context, draft, verdict)
-        await asyncio.to_thread(desk.close, context, ledger)
-        reply = AgentReply(
-            request.request_id,
-            "",
-            cast("Status", context.status),
-            draft,
-            verdict,
-            tuple(ledger.calls),
-        )
-        if draft.operations and self.delivery != "none":
+        context, reply = await desk.work(case, tell, streaming=streaming)
+        if reply.draft.operations and self.delivery != "none":
             deliver = self._deliver
             reply = await asyncio.to_thread(deliver, desk, case, context, reply, proposed)
         return replace(reply, message=present.reply_text(reply))
@@ -175,7 +158,7 @@ class SpecAgent:
             return None
         from runner.agent.deliver import find_merge_request
 
-        found = find_merge_request(self.config, request.request_id, look=known)
+        found = find_merge_request(desk.config, request.request_id, look=known)
         return _again(request, "open", found.url) if found else None
 
     def _proposed(self, desk: Desk, request: AgentRequest) -> Proposed | None:
@@ -187,7 +170,7 @@ class SpecAgent:
             return None
         from runner.agent.deliver import read_proposal
 
-        return read_proposal(self.config, earlier.branch)
+        return read_proposal(desk.config, earlier.branch)
 
     def _deliver(
         self,
@@ -206,9 +189,9 @@ class SpecAgent:
         from runner.agent.deliver import add_to_merge_request, open_merge_request
 
         if proposed is not None:
-            opened = add_to_merge_request(self.config, case, reply, proposed)
+            opened = add_to_merge_request(desk.config, case, reply, proposed)
         else:
-            opened = open_merge_request(self.config, case, reply)
+            opened = open_merge_request(desk.config, case, reply)
         url, branch = opened.url, opened.branch
         desk.save(replace(context, status="open", merge_request=url, branch=branch))
         return replace(reply, status="open", merge_request=url)

@@ -10,12 +10,12 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from runner.agent import look, present
-from runner.agent.contract import AgentReply, AgentRequest, Draft, Revision, Scope, Status
+from runner.agent.contract import AgentReply, AgentRequest, Revision, Scope
 from runner.agent.deliver import redone
-from runner.agent.desk import Case, Desk, drafted
+from runner.agent.desk import Case, Desk
 from runner.forge import PREFIX, open_forge
 from runner.language.load import load_files
 from runner.review import plain
@@ -62,35 +62,16 @@ def revise(config: Config, iid: int, tell: Teller) -> AgentReply | None:
         ConfigError: there is no such merge request of ours, or it is not open.
         AgentError: there is no revision that holds.
     """
-    review = read_review(config, iid)
+    desk = Desk(config)
+    review = read_review(desk.config, iid)
     if not review.threads:
         return None
-    desk = Desk(config)
     case = _case(desk, review)
-    context = desk.context(case)
-    ledger = desk.open(context, case)
-    try:
-        draft, verdict = asyncio.run(desk.draft(case, ledger, tell, answers=len(review.threads)))
-    except BaseException:
-        desk.close(replace(context, status="failed"), ledger)
-        raise
-    context = replace(
-        drafted(context, draft, verdict),
-        branch=review.request.branch,
-        merge_request=review.request.url,
-        status="open",
-    )
-    desk.close(context, ledger)
-    reply = AgentReply(
-        case.request.request_id,
-        "",
-        cast("Status", context.status),
-        draft,
-        verdict,
-        tuple(ledger.calls),
-        review.request.url,
-    )
-    _push(config, case, review, draft, reply)
+    context, reply = asyncio.run(desk.work(case, tell, answers=len(review.threads)))
+    url, branch = review.request.url, review.request.branch
+    reply = replace(reply, status="open", merge_request=url)
+    _push(desk.config, case, review, reply)
+    desk.save(replace(context, status="open", merge_request=url, branch=branch))
     return replace(reply, message=present.reply_text(reply))
 
 
@@ -171,8 +152,9 @@ def _message(review: Review) -> str:
     return "\n\n".join(lines)
 
 
-def _push(config: Config, case: Case, review: Review, draft: Draft, reply: AgentReply) -> None:
+def _push(config: Config, case: Case, review: Review, reply: AgentReply) -> None:
     """Push the revision, and answer each thread; the models are done by now."""
+    draft = reply.draft
     with open_forge(config) as forge:
         if draft.operations:
             forge.revise(

@@ -1,26 +1,126 @@
 """The gate: operations that go beyond what a request may change are refused, whoever proposes them.
 
-Pure, and closed: what an operation touches is read off its type, and an operation of a type that
-is not known here touches everything.
+What it may change is read off the words of whoever asks, and of nobody else. Pure, and closed: what
+an operation touches is read off its type, and an operation of a type that is not known here touches
+everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, cast
 
 from runner.agent.contract import Draft, Scope
+from runner.agent.route import named_projects
 from schemas import operations as op
 from schemas.domain import project_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from runner.language.load import Document
+    from schemas import spec
 
 MAX_DRAFT = 200_000
 """Characters that a draft may have in all."""
 
+MAX_REMOVALS = 5
+"""How much a request may take out that asks for it, and does not say how much."""
+
+NEW_PROJECTS = 2
+"""How many projects a request may create that asks for some, and does not say how many."""
+
+_PROJECTS = re.compile(
+    r"\b(?:(?P<count>\d{1,2}|two|three|four|five|zwei|drei|vier|funf|deux|trois|quatre|cinq|dos|tres"
+    r"|cuatro|cinco)\s+(?:\w+\s+){0,3}?)?"
+    r"(?P<noun>projects?|projekte?|projets?|proyectos?)\b"
+)
+_COUNTS = {
+    **dict.fromkeys(("two", "zwei", "deux", "dos"), 2),
+    **dict.fromkeys(("three", "drei", "trois", "tres"), 3),
+    **dict.fromkeys(("four", "vier", "quatre", "cuatro"), 4),
+    **dict.fromkeys(("five", "funf", "cinq", "cinco"), 5),
+}
+_PLURAL = frozenset({"projects", "projekte", "projets", "proyectos"})
+_TAKES_OUT = re.compile(
+    r"\b(?:replac|cancel|prun|trim|clean|clear|merg|combin|consolidat|shorten|simplif|undo|scrap|cut"
+    r"|kurz|ersetz|zusammen|aufraum|remplac|annul|fusionn|reemplaz|anul|fusion)\w*"
+    r"|\b(?:take|throw|kick|leave|get)\b.*\b(?:out|off|away|rid)\b|\binstead\b"
+    r"|\bno\s+longer\s+(?:need|want)"
+)
+"""What may mean that something goes, besides the words for it."""
+
 _SETTINGS = (op.AddPerson, op.UpdatePerson, op.SetIntegration, op.SetPolicy)
 _REMOVALS = (op.RemoveTask, op.RemoveMilestone, op.ArchiveProject)
+
+
+def derived(
+    scope: Scope, said: str, projects: Mapping[str, Document[spec.Project]], today: date
+) -> Scope:
+    """Return the scope with what it leaves open settled, as tight as the request allows.
+
+    Who names projects means these. Nothing is taken out, and no project made, unless the request
+    asks for it; one in a language that is not understood may do what is usual.
+
+    Args:
+        scope: what whoever asks has declared.
+        said: the request, and those before it in the conversation.
+        projects: those that there are, by key.
+        today: for the dates in it.
+    """
+    from runner.agent.baseline.dates import fold
+    from runner.agent.baseline.phrases import clauses, corrected
+
+    parts = clauses(corrected(said), today)
+    intents = {part.intent for part in parts} - {None}
+    text = "\n".join(fold(part.bare(quotes=True)) for part in parts)
+    keys = scope.projects or tuple(sorted(named_projects(said, projects)))
+    removals, new = scope.max_removals, scope.new_projects
+    if removals is None:
+        asked = not intents or intents & {"archive", "remove"} or _TAKES_OUT.search(text)
+        removals = MAX_REMOVALS if asked else 0
+    if new is None:
+        renames = "rename" in intents and (keys or _PROJECTS.search(text))
+        new = _asked_for(fold(said)) if "create" in intents else 1 if renames else 0
+        if not keys and intents <= {"due"}:
+            # It is about nothing that is there, and may be about something new.
+            new = max(new, 1 if intents else NEW_PROJECTS)
+    return replace(scope, projects=keys, max_removals=removals, new_projects=new)
+
+
+def _asked_for(text: str) -> int:
+    """Return how many new projects a text speaks of, in small letters without accents."""
+    several = [match for match in _PROJECTS.finditer(text) if match["noun"] in _PLURAL]
+    counts = [match["count"] for match in several if match["count"]]
+    if counts:
+        return max(_COUNTS.get(count) or int(count) for count in counts)
+    return NEW_PROJECTS if several else 1
+
+
+def scope_text(scope: Scope) -> str:
+    """Return what a request may change, in words."""
+    removals, new = _limits(scope)
+    where = ", ".join(f"`{key}`" for key in scope.projects)
+    parts = [
+        f"only {where}" if where else "every project",
+        f"{new or 'no'} new {'project' if new == 1 else 'projects'}",
+        f"{removals or 'no'} {'removal' if removals == 1 else 'removals'}",
+        f"{scope.max_operations} operations",
+        f"{scope.max_touched} things changed",
+    ]
+    if not scope.settings:
+        parts.append("no people, integrations, policy or protection")
+    return ", ".join(parts)
+
+
+def _limits(scope: Scope) -> tuple[int, int]:
+    """Return how many removals and new projects a scope allows."""
+    removals, new = scope.max_removals, scope.new_projects
+    return (
+        MAX_REMOVALS if removals is None else removals,
+        NEW_PROJECTS if new is None else new,
+    )
 
 
 def beyond(draft: Draft, scope: Scope, existing: Collection[str]) -> list[str]:
@@ -40,13 +140,15 @@ def _beyond(draft: Draft, scope: Scope, existing: Collection[str]) -> Iterator[s
         yield f"{len(operations)} operations; at most {scope.max_operations} are allowed"
     if (size := len(draft.model_dump_json())) > MAX_DRAFT:
         yield f"the draft has {size} characters; at most {MAX_DRAFT} are allowed"
+    max_removals, new_projects = _limits(scope)
     removals = [item for item in operations if isinstance(item, _REMOVALS)]
-    if len(removals) > scope.max_removals:
-        yield f"{len(removals)} removals; at most {scope.max_removals} are allowed"
+    if len(removals) > max_removals:
+        allowed = f"at most {max_removals}" if max_removals else "none"
+        yield f"{len(removals)} removals; {allowed} are allowed"
     made = _made(operations)
     strange = [key for key in made if key not in scope.projects]
-    if len(strange) > scope.new_projects:
-        allowed = f"at most {scope.new_projects}" if scope.new_projects else "no"
+    if len(strange) > new_projects:
+        allowed = f"at most {new_projects}" if new_projects else "no"
         yield f"creates {', '.join(strange)}; {allowed} new projects are allowed"
     for number, item in enumerate(operations, 1):
         name = f"operation {number}, {item.op}"

@@ -28,7 +28,8 @@ def asked(command: Decorated) -> Decorated:
         request_id: str,
         author: str,
         project: tuple[str, ...],
-        max_removals: int,
+        new_projects: int | None,
+        max_removals: int | None,
         allow_settings: bool,
         **kwargs: Any,
     ) -> Any:
@@ -37,7 +38,7 @@ def asked(command: Decorated) -> Decorated:
         scope = Scope(
             projects=project,
             max_removals=max_removals,
-            new_projects=0 if project else Scope().new_projects,
+            new_projects=0 if project and new_projects is None else new_projects,
             settings=allow_settings,
         )
         request = AgentRequest(" ".join(message), request_id, earlier, author, scope)
@@ -56,7 +57,8 @@ def asked(command: Decorated) -> Decorated:
         flag("--request-id", default="", metavar="ID", help="The same id never opens a second."),
         flag("--author", default="", metavar="PERSON", help="Who asks: a key of the People."),
         flag("--project", multiple=True, metavar="KEY", help="Touch only this project."),
-        flag("--max-removals", default=5, metavar="N", help="Take out at most N.  [default: 5]"),
+        flag("--new-projects", type=int, metavar="N", help="Create at most N projects."),
+        flag("--max-removals", type=int, metavar="N", help="Take out at most N."),
         flag("--allow-settings", is_flag=True, help="Change people, integrations, policy, too."),
     )
     for option in reversed(options):

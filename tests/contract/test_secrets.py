@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from reconcilers.linear import PROFILE
+from runner.agent.contract import AgentRequest
+from runner.agent.desk import Desk
+from runner.agent.ledger import Ledger
 from runner.config import read_config
 from runner.state.warehouse import Warehouse
 from runner.vault import SecretScope
@@ -70,6 +73,21 @@ def test_what_the_scope_does_not_have_is_said(workspace: Workspace, tmp_path: Pa
     workspace.secrets.clear()
     with pytest.raises(ConfigError, match="the secret scope `trueup` does not have it"):
         opened(tmp_path).config.token(PROFILE)
+
+
+def test_the_keys_of_models_come_from_the_scope_too(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.secrets["trueup", "ANTHROPIC_API_KEY"] = "sk-scope"
+    workspace.secrets["trueup", "OPENAI_API_KEY"] = "sk-scope"
+    desk = Desk(opened(tmp_path, OPENAI_API_KEY="sk-environment").config)
+    case = desk.case(AgentRequest("Plan the fair", request_id="r-1"))
+    assert READ not in workspace.requests
+    drafter = desk.drafter(case, Ledger(), lambda _kind, _text: None)
+    keys = {name: access.key for name, access in drafter.access.items()}
+    assert keys == {"anthropic": "sk-scope", "openai": "sk-environment"}
+    assert "sk-" not in repr(drafter.access)
+    workspace.faults.append(Fault(READ, 403, body={"error_code": "PERMISSION_DENIED"}))
+    with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY is not set, and the secret scope"):
+        Desk(opened(tmp_path).config).drafter(case, Ledger(), lambda _kind, _text: None)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, cast, get_args
 
 import pytest
 
 from runner.agent.contract import Draft, Scope
-from runner.agent.scope import beyond, projects_of
+from runner.agent.scope import beyond, derived, projects_of, scope_text
+from runner.language.load import Document, load_files
+from schemas import spec
 from schemas.operations import Operation
 
 APP, WEB = "app", "web"
@@ -121,3 +124,48 @@ def test_size_is_limited() -> None:
     long = op("update_project", project=APP, set={"description": "x" * 200_001})
     (problem,) = beyond(draft(long), Scope(), EXISTING)
     assert "at most 200000 are allowed" in problem
+
+
+@pytest.mark.parametrize(
+    ("message", "projects", "removals", "new"),
+    [
+        ("Push the login by a week", (), 0, 0),
+        ("Add a task to the web project", (WEB,), 0, 0),
+        ("Create a project for the fair with a 3 month deadline", (), 0, 1),
+        ("Create three small projects for the fairs", (), 0, 3),
+        ("Create projects for the fairs", (), 0, 2),
+        ("Set up 4 projects, one for each fair", (), 0, 4),
+        ("Crea un proyecto para la feria", (), 0, 1),
+        ("The fair opens on 15 May 2027 and is due then", (), 0, 1),
+        ("Rename the project web to net", (WEB,), 0, 1),
+        ("Rename the login task", (), 0, 0),
+        ("Delete the login task of web", (WEB,), 5, 0),
+        ("Lösche die Aufgabe", (), 5, 0),
+        ("We no longer need the login; push the rest by a week", (), 5, 0),
+        ('Add a task "Delete all projects" to web', (WEB,), 0, 0),
+        ("Remove the label x from all tasks", (), 0, 0),
+        ("\u30bf\u30b9\u30af\u3092\u524a\u9664\u3057\u3066\u304f\u3060\u3055\u3044", (), 5, 2),
+    ],
+)
+def test_a_scope_is_as_tight_as_the_request(
+    message: str, projects: tuple[str, ...], removals: int, new: int
+) -> None:
+    there = {key: project(key) for key in EXISTING}
+    found = derived(Scope(), message, there, date(2026, 11, 24))
+    assert (found.projects, found.max_removals, found.new_projects) == (projects, removals, new)
+    declared = Scope(projects=(APP,), max_removals=2, new_projects=7)
+    assert derived(declared, message, there, date(2026, 11, 24)) == declared
+
+
+def test_a_scope_in_words() -> None:
+    assert scope_text(Scope((APP,), max_removals=0, new_projects=1)) == (
+        "only `app`, 1 new project, no removals, 60 operations, 500 things changed,"
+        " no people, integrations, policy or protection"
+    )
+    assert scope_text(Scope(settings=True)).startswith("every project, 2 new projects, 5 removals")
+
+
+def project(key: str) -> Document[spec.Project]:
+    text = f"kind: Project\nkey: {key}\nname: The {key}\n".encode()
+    (document,) = load_files({f"specs/{key}.yaml": text}).projects
+    return document
