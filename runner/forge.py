@@ -305,14 +305,13 @@ class Forge:
         body = {"add_labels": list(add), "remove_labels": list(remove)}
         given = {name: labels for name, labels in body.items() if labels}
         if given:
-            self._write("PUT", f"/merge_requests/{iid}", given, repeatable=True)
+            self._write("PUT", f"{self._path}/merge_requests/{iid}", given, repeatable=True)
 
     # Notes and discussions
 
     def notes(self, iid: int) -> list[Note]:
         """Return the comments on a merge request, the oldest first."""
-        query = {"sort": "asc", "order_by": "created_at"}
-        return self._run(self._notes(f"/merge_requests/{iid}/notes", query))
+        return self._run(self._notes(f"{self._path}/merge_requests/{iid}"))
 
     def upsert_note(self, iid: int, marker: str, body: str, *, create: bool = True) -> str:
         """Say something once: the note that begins with `marker` is written, or written anew.
@@ -326,19 +325,17 @@ class Forge:
         Returns:
             `created`, `updated`, or `unchanged` where there was nothing to send.
         """
-        self._must_write()
-        text = body if body.startswith(marker) else f"{marker}\n{body}"
-        own = [note for note in self.notes(iid) if note.mine and note.body.startswith(marker)]
-        if not own:
-            if create:
-                self._write("POST", f"/merge_requests/{iid}/notes", {"body": text})
-            return "created" if create else "unchanged"
-        # GitLab drops white space at the end.
-        if own[0].body.rstrip() == text.rstrip():
-            return "unchanged"
-        path = f"/merge_requests/{iid}/notes/{own[0].id}"
-        self._write("PUT", path, {"body": text}, repeatable=True)
-        return "updated"
+        return self._say_once(f"{self._path}/merge_requests/{iid}", marker, body, create=create)
+
+    def answer(self, place: str, marker: str, body: str) -> str:
+        """Say something once in an issue or merge request of any project; see `upsert_note`.
+
+        Args:
+            place: its path in the API, `/projects/7/issues/12`.
+            marker: tells this note from others.
+            body: Markdown.
+        """
+        return self._say_once(place, marker, body, create=True)
 
     def discussions(self, iid: int) -> list[Discussion]:
         """Return the threads on a merge request, without what GitLab itself wrote."""
@@ -348,7 +345,7 @@ class Forge:
     def reply(self, iid: int, discussion: str, body: str) -> None:
         """Answer in a thread."""
         self._must_write()
-        path = f"/merge_requests/{iid}/discussions/{discussion}/notes"
+        path = f"{self._path}/merge_requests/{iid}/discussions/{discussion}/notes"
         self._write("POST", path, {"body": body})
 
     # Pieces
@@ -412,7 +409,7 @@ class Forge:
         if (found.title, found.description) == (title, proposal.description):
             return found
         body = {"title": title, "description": proposal.description}
-        path = f"/merge_requests/{found.iid}"
+        path = f"{self._path}/merge_requests/{found.iid}"
         return self._write("PUT", path, body, repeatable=True, parse=_merge_request)
 
     def _must_write(self) -> None:
@@ -423,6 +420,24 @@ class Forge:
                 " write_repository",
             )
 
+    def _say_once(self, place: str, marker: str, body: str, *, create: bool) -> str:
+        self._must_write()
+        text = body if body.startswith(marker) else f"{marker}\n{body}"
+        own = [
+            note
+            for note in self._run(self._notes(place))
+            if note.mine and note.body.startswith(marker)
+        ]
+        if not own:
+            if create:
+                self._write("POST", f"{place}/notes", {"body": text})
+            return "created" if create else "unchanged"
+        # GitLab drops white space at the end.
+        if own[0].body.rstrip() == text.rstrip():
+            return "unchanged"
+        self._write("PUT", f"{place}/notes/{own[0].id}", {"body": text}, repeatable=True)
+        return "updated"
+
     def _write(
         self,
         method: str,
@@ -432,17 +447,18 @@ class Forge:
         repeatable: bool = False,
         parse: Callable[[object], T] = lambda data: data,
     ) -> T:
-        where = self._path + path
-        return self._run(self._api.write(method, where, body, parse, repeatable=repeatable))
+        return self._run(self._api.write(method, path, body, parse, repeatable=repeatable))
 
     async def _all(
         self, path: str, query: Mapping[str, str], parse: Callable[[object], T]
     ) -> list[T]:
         return [item async for item in self._api.pages(self._path + path, query, parse)]
 
-    async def _notes(self, path: str, query: Mapping[str, str]) -> list[Note]:
+    async def _notes(self, place: str) -> list[Note]:
         me = await self._myself()
-        return await self._all(path, query, lambda data: _note(data, me))
+        query = {"sort": "asc", "order_by": "created_at"}
+        pages = self._api.pages(f"{place}/notes", query, lambda data: _note(data, me))
+        return [note async for note in pages]
 
     async def _threads(self, path: str) -> list[Discussion]:
         me = await self._myself()

@@ -12,7 +12,7 @@ import json
 import random
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -20,8 +20,10 @@ from runner.child import command
 from runner.config import Config
 from runner.health import Health
 from runner.language.load import load
+from runner.mention import answer
 from runner.turn import Ending, Turn, turn_text
 from runner.webhooks import Request
+from schemas.errors import TrueupError
 
 FIRST_PAUSE = 4.0
 """Seconds after the first failure; the pause doubles with each that follows."""
@@ -189,6 +191,16 @@ class Loop:
             self._health.drafts[result] += 1
             where = reply.get("merge_request") or reply.get("questions") or ""
             self._say(f"draft {request.request_id} for {person}: {result} {where}".rstrip())
+            if request.place:
+                await self._answer(request, reply)
+
+    async def _answer(self, request: Request, reply: Mapping[str, Any]) -> None:
+        """Say where it was asked what became of a request."""
+        try:
+            outcome = await asyncio.to_thread(answer, self._config(), request, reply)
+        except TrueupError as error:
+            outcome = f"not given: {error}"
+        self._say(f"answer to {request.request_id}: {outcome}")
 
     async def _child(self, *arguments: str) -> tuple[int, bytes]:
         """Run a command; return its exit code and what it printed."""

@@ -56,12 +56,15 @@ class Request:
         author: the person's name on the platform.
         text: what is asked for; data, whatever it says.
         review: the number of the proposal of ours that it was said on; 0 for anywhere else.
+        place: the path in GitLab's API of the issue or merge request that it was said in; ''
+            where that is not known, or is a proposal of ours.
     """
 
     request_id: str
     author: str
     text: str
     review: int = 0
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,18 @@ def _request(kind: str, data: Mapping[str, Any]) -> Request | None:
         return None
     asked = found[1].strip()[:LONGEST_REQUEST]
     identity, author = f"gitlab-{_word(home)}-{kind}-{number}", str(user.get("username") or "")
-    return Request(identity, author, asked, _review(_part(data, "merge_request")))
+    review = _review(_part(data, "merge_request"))
+    return Request(identity, author, asked, review, "" if review else _place(kind, data))
+
+
+def _place(kind: str, data: Mapping[str, Any]) -> str:
+    """Return the path in the API of the issue or merge request that a text is in, or ''."""
+    home = _part(data, "project").get("id")
+    issue = _part(data, "issue" if kind == "note" else "object_attributes").get("iid")
+    request = _part(data, "merge_request").get("iid")
+    what, number = ("issues", issue) if issue is not None else ("merge_requests", request)
+    known = isinstance(home, int) and isinstance(number, int)
+    return f"/projects/{home}/{what}/{number}" if known else ""
 
 
 def _review(request: Mapping[str, Any]) -> int:

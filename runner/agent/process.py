@@ -153,7 +153,7 @@ class SpecAgent:
         """
         context = desk.remembered(request.request_id) if known else None
         if context is not None and context.status in DELIVERED:
-            return _again(request, context.status, context.merge_request)
+            return _again(request, context.status, context.merge_request, context.questions)
         if self.delivery != "merge-request":
             return None
         from runner.agent.deliver import find_merge_request
@@ -220,13 +220,15 @@ def with_id(request: AgentRequest) -> AgentRequest:
     return request
 
 
-def _again(request: AgentRequest, status: str, merge_request: str) -> AgentReply:
+def _again(
+    request: AgentRequest, status: str, merge_request: str, questions: tuple[str, ...] = ()
+) -> AgentReply:
     where = merge_request or "the work tree"
     return AgentReply(
         request.request_id,
         f"{request.request_id} was drafted before: it is in {where}",
         cast("Status", status),
-        Draft(title=request.message[:120]),
+        Draft(title=request.message[:120], questions=questions),
         Verdict(),
         (),
         merge_request,

@@ -61,6 +61,13 @@ class Context:
     created_at: str = ""
     updated_at: str = ""
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What the last draft asks."""
+        draft = self.turns[-1].draft if self.turns else ""
+        asked = cast("dict[str, list[str]]", json.loads(draft or "{}")).get("questions", ())
+        return tuple(asked)
+
 
 def read_context(state: StateReader, request_id: str) -> Context | None:
     """Return what the state remembers of a request, or `None`."""

@@ -126,6 +126,7 @@ def test_the_same_request_is_answered_without_asking_again(
     first = agent(clone, models).process_request_sync(request)
     again = agent(clone, models).process_request_sync(request)
     assert again.merge_request == first.merge_request
+    assert again.questions == first.questions != ()
     # Another machine does not have the state, and asks the forge.
     for path in sorted((clone.folder / ".trueup").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()

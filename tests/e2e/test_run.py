@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runner.sandbox._world import Fault, World
+from runner.sandbox._world import TOKENS, Fault, World
 from runner.sandbox.gitlab import GitlabStandIn
 from runner.sandbox.server import Sandbox
 from tests.e2e.replica import SECRETS, TOKEN, Remote, Replica, replica
@@ -350,9 +351,23 @@ def test_a_mention_leads_to_a_draft(remote: Remote, sandbox: Sandbox, tmp_path: 
         running.said("done; 6 applied")
         assert running.gitlab(note(1, "stranger")).status_code == 202
         running.said("no draft for gitlab-7-note-1")
-        assert running.gitlab(note(2, "jwp763")).status_code == 202
-        running.said("draft gitlab-7-note-2 for me: open http")
-        assert running.metric('trueup_drafts_total{result="open"}') == 1
+        api = f"{sandbox.url('gitlab')}/api/v4/projects/jwp763%2Fmobile-app"
+        token = {"PRIVATE-TOKEN": TOKENS["gitlab"]}
+        there = httpx.post(f"{api}/issues", json={"title": "Wanted"}, headers=token).json()
+        within = {"project": {"id": there["project_id"]}, "issue": {"iid": there["iid"]}}
+        name = f"gitlab-{there['project_id']}-note-2"
+        for _ in range(2):
+            # GitLab sends a call again that it takes for lost.
+            again = {"Idempotency-Key": secrets.token_hex(8)}
+            call = {**note(2, "jwp763"), **within}
+            assert running.gitlab(call, **again).status_code == 202
+        running.said(f"draft {name} for me: open http")
+        running.said(f"answer to {name}: created")
+        running.said(f"answer to {name}: unchanged")
+        (said,) = httpx.get(f"{api}/issues/{there['iid']}/notes", headers=token).json()
+        assert said["body"].startswith(f"<!-- trueup:answer {name} -->\nDrafted: http")
+        assert "/merge_requests/1" in said["body"]
+        assert running.metric('trueup_drafts_total{result="open"}') == 2
         assert running.metric('trueup_drafts_total{result="refused"}') == 1
         assert running.end() == 0
     standin = sandbox.standins["gitlab"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.mention import answer_text
 from runner.webhooks import MAX_AGE, SECRETS, Event, Gate, Refusal, Request, Seen, Source
 
 SECRET = "a secret of ours"
@@ -203,11 +204,60 @@ def test_other_notes_are_no_requests(call: object):
     assert admit("gitlab", call) == Event()
 
 
-@pytest.mark.parametrize(("branch", "review"), [("trueup/r-1", 12), ("feature/x", 0)])
-def test_a_mention_on_a_proposal_is_a_review(branch: str, review: int):
+@pytest.mark.parametrize(
+    ("branch", "review", "place"),
+    [("trueup/r-1", 12, ""), ("feature/x", 0, "/projects/7/merge_requests/12")],
+)
+def test_a_mention_on_a_proposal_is_a_review(branch: str, review: int, place: str):
     said = {**note("@trueup shorter"), "merge_request": {"iid": 12, "source_branch": branch}}
     event = admit("gitlab", said)
-    assert event == Event(draft=Request("gitlab-7-note-55", "jwp763", "shorter", review))
+    assert event == Event(draft=Request("gitlab-7-note-55", "jwp763", "shorter", review, place))
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        ({**note("@trueup x"), "issue": {"iid": 3}}, "/projects/7/issues/3"),
+        ({**note("@trueup x"), "issue": {"iid": "../3"}}, ""),
+        ({**note("@trueup x"), "issue": {"iid": 3}, "project": {"id": "7/x"}}, ""),
+        (note("@trueup x", iid=4), ""),
+        (issue("@trueup x"), ""),
+    ],
+)
+def test_it_is_answered_where_it_was_said(call: object, place: str):
+    event = admit("gitlab", call)
+    assert event is not None
+    assert event.draft is not None
+    assert event.draft.place == place
+
+
+def test_a_new_issue_is_answered_in_itself():
+    said = issue("@trueup x")
+    said["object_attributes"]["iid"] = 5
+    event = admit("gitlab", said)
+    assert event is not None
+    assert event.draft is not None
+    assert event.draft.place == "/projects/7/issues/5"
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ({"merge_request": "http://g/1", "questions": []}, "Drafted: http://g/1"),
+        (
+            {"merge_request": "http://g/1", "questions": ["Who?"]},
+            "Drafted: http://g/1 It has open questions:\n\n1. Who?",
+        ),
+        (
+            {"merge_request": None, "questions": ["/close"]},
+            "Before that is drafted:\n\n1. \\/close\n\n"
+            "Mention me once more, with all that is asked.",
+        ),
+        ({}, "Nothing was drafted; the log of `trueup run` says why."),
+    ],
+)
+def test_what_is_answered(reply: dict[str, object], said: str):
+    assert answer_text(reply) == said
 
 
 def test_a_request_that_is_edited_is_not_done_again():
