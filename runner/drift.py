@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import unified_diff
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from runner.render import FORMAT_VERSION, Paint, shown
-from schemas.domain import Drift
+from schemas.domain import Drift, Value
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,11 +116,18 @@ def _item_lines(item: Drift, paint: Paint) -> Iterator[str]:
     style = "31" if item.decision == "conflict" else "35"
     head = paint(style, f"! {item.name} on {item.platform}")
     yield f"  {head}{who}{when}  {paint('2', f'[{item.decision}]')}"
-    rows = [("agreed", item.base), (item.platform, item.observed)]
+    rows = [(item.platform, item.observed)]
     if item.decision == "conflict":
-        rows.insert(1, ("specs", item.desired))
-    for label, value in rows:
-        yield f"      {label:8} {shown(item.name, value)}"
+        rows.insert(0, ("specs", item.desired))
+    if not any(_is_long(value) for value in (item.base, *(value for _, value in rows))):
+        rows.insert(0, ("agreed", item.base))
+        for label, value in rows:
+            yield f"      {label:8} {shown(item.name, value)}"
+    else:
+        for label, value in rows:
+            for number, (sign, line) in enumerate(_lines(item.base, value)):
+                head = "" if number else label
+                yield f"      {head:8} {paint('31' if sign == '-' else '32', f'{sign} {line}')}"
     yield f"      {paint('2', WHAT_BECOMES[item.decision])}"
 
 
@@ -135,11 +143,31 @@ def drift_json(report: DriftReport) -> str:
 
 def told(items: Sequence[Drift]) -> list[str]:
     """Return one line for each edit: what was what, and who made it what, where and when."""
-    return [
-        f"{item.address}: {item.name}: {shown(item.name, item.base)} → "
-        f"{shown(item.name, item.observed)} ({_source(item)})"
-        for item in items
-    ]
+    return [f"{item.address}: {item.name}: {_told(item)} ({_source(item)})" for item in items]
+
+
+def _told(item: Drift) -> str:
+    """Return what was what: of a long text, the lines that are no longer the same."""
+    before, after = item.base, item.observed
+    if before and after and (_is_long(before) or _is_long(after)):
+        lines = _lines(before, after)
+        before = "\n".join(line for sign, line in lines if sign == "-" and line)
+        after = "\n".join(line for sign, line in lines if sign == "+" and line)
+        if not before or not after:
+            what = "added" if after else "removed"
+            return f"{what}: {shown(item.name, after or before)}"
+    return f"{shown(item.name, before)} → {shown(item.name, after)}"
+
+
+def _is_long(value: Value) -> bool:
+    return isinstance(value, str) and "\n" in value.strip()
+
+
+def _lines(before: Value, after: Value) -> list[tuple[str, str]]:
+    """Return the lines that two texts do not share, each with `-` or `+`."""
+    old, new = (str(value or "").splitlines() for value in (before, after))
+    diff = list(unified_diff(old, new, n=0, lineterm=""))[2:]
+    return [(line[0], line[1:]) for line in diff if line[0] in "-+"]
 
 
 def _source(item: Drift) -> str:

@@ -91,7 +91,10 @@ def test_an_edited_title_and_description_become_lines_of_the_specs_and_nothing_e
         names = [(d["name"], d["platform"], d["decision"]) for d in found.json()["drift"]]
         assert names == [("description", platform, "propose"), ("title", platform, "propose")]
 
+        shown = shell.done("drift", "--offline", "app/pick").out
+        assert f"      {platform:8} - * {size}\n               + * size on {platform}\n" in shown
         said = shell.done("adopt", "--offline").out
+        assert f"+ app/pick: description: * {size} → * size on {platform} ({platform}" in said
         others = [name for name in sorted(PLATFORMS) if name != platform]
         left = ", ".join(f"{name} 1" for name in others)
         assert said.splitlines()[-2:] == [
