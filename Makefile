@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-WORKERS ?= 2
+# One more than the cores of a small machine: many tests wait for processes of their own.
+WORKERS ?= 3
 MODEL ?= baseline
 
 .DEFAULT_GOAL := help
