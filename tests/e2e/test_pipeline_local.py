@@ -26,6 +26,9 @@ REPO = Path(__file__).parents[2]
 TOOL = Path(__file__).with_name("gitlab-ci-local")
 BIN = Path(sys.executable).parent
 
+# One process installs it.
+pytestmark = pytest.mark.xdist_group("gitlab-ci-local")
+
 
 @pytest.fixture(scope="module")
 def gitlab_ci_local() -> Path:
@@ -74,7 +77,6 @@ def checked_out(clone: Clone) -> None:
     clone.shell.git("checkout", "--quiet", "-B", "main", "origin/main")
 
 
-@pytest.mark.xdist_group("gitlab-ci-local")
 def test_the_whole_story(gitlab_ci_local: Path, clone: Clone) -> None:
     tokens = clone.sandbox.environment()
     main = {"CI_COMMIT_BRANCH": "main", **tokens}
